@@ -1,0 +1,46 @@
+"""The contract of transformer blocks, and the lazy names of every installed one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from mmgraph import registry
+from mmgraph.configured import Configured
+
+if TYPE_CHECKING:
+    from mmgraph.cache import LayerCache
+    from mmgraph.sequence import MultimodalSequence
+
+
+class Block(Configured, nn.Module, ABC):
+    """One layer over the sequence.
+
+    Reads attention, routing and conditioning from the sequence's layout; time modulates only the positions
+    of its own span. A block given in a recipe is a prototype: the model spawns `depth` fresh copies.
+    """
+
+    @abstractmethod
+    def build(self, dim: int, condition_dim: int) -> None:
+        """Create the parameters for this model width and width of the conditioning vectors."""
+
+    @abstractmethod
+    def spawn(self) -> Block:
+        """Return an unbuilt block with the same options."""
+
+    @abstractmethod
+    def forward(
+        self, hidden: Tensor, sequence: MultimodalSequence, cache: LayerCache | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the hidden states `(B, L, D)` after this layer, and auxiliary losses by name.
+
+        Args:
+            hidden: `(B, L, D)`.
+            sequence: Layout, mask, memory and conditioning.
+            cache: Keys and values of earlier positions, extended in place.
+        """
+
+
+__getattr__, __dir__ = registry.lazy("blocks")

@@ -1,0 +1,433 @@
+"""The decode loop: write until a begin-of-image, draw until the image is done, go on writing.
+
+Prompts of different lengths run as one batch. Text is decoded over a cache; while an image is denoised, the
+prefix before it is computed once and the halves of guidance run as one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgraph.cache import Cache
+from mmgraph.errors import UsageError
+from mmgraph.models.assembly import Assembly, Group, without
+from mmgraph.models.unified import UnifiedModel
+from mmgraph.sequence import Layout, Sample, SampleRandom, Segment, Span, lay_out
+from mmgraph.vocabulary import BOI, EOS
+
+Guidance = float | Mapping[str, float]
+
+
+def draw(
+    model: UnifiedModel,
+    captions: Sequence[str],
+    *,
+    guidance: Guidance | None = None,
+    num_steps: int | None = None,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> Tensor:
+    """Draw one picture per caption.
+
+    Args:
+        model: A trained model.
+        captions: What to draw.
+        guidance: Scale of classifier-free guidance; 1 = none; None = the model's default.
+        num_steps: Steps of the sampler; None = the model's default.
+        seed: With the caption's place in the list, decides the noise.
+        batch_size: Captions drawn at once.
+
+    Returns:
+        uint8 pictures `(N, C, height, width)`.
+    """
+    samples = [
+        Sample((Segment("text", caption), Segment("image", None, target=True)), "draw", number)
+        for number, caption in enumerate(captions)
+    ]
+    parts = []
+    for start in range(0, len(samples), batch_size):
+        *_, last = paint(model, samples[start : start + batch_size], guidance=guidance, num_steps=num_steps, seed=seed)
+        parts.append(last)
+    return torch.cat(parts)
+
+
+def name(model: UnifiedModel, pictures: Tensor, *, batch_size: int = 128) -> list[str]:
+    """Return the name that the model gives each uint8 picture `(N, C, height, width)`."""
+    return _texts(model, [(Segment("image", picture),) for picture in pictures], "name", batch_size)
+
+
+def ask(model: UnifiedModel, pictures: Tensor, questions: Sequence[str], *, batch_size: int = 128) -> list[str]:
+    """Return the answer to a question about each uint8 picture `(N, C, height, width)`."""
+    pairs = zip(pictures, questions, strict=True)
+    return _texts(model, [(Segment("image", p), Segment("text", q)) for p, q in pairs], "ask", batch_size)
+
+
+def reconstruct(model: UnifiedModel, pictures: Tensor, tokenizer: str = "image") -> Tensor:
+    """Return pictures after the image tokenizer's encode and decode: the ceiling of anything drawn."""
+    with torch.inference_mode():
+        part = model.tokenizers[tokenizer]
+        return part.decode(part.encode(pictures.to(model.device))).cpu()
+
+
+def complete(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -> list[Any]:
+    """Produce the last segment of each sample: a str, or a uint8 picture."""
+    results: list[Any] = [None] * len(samples)
+    kinds: dict[str, list[int]] = {}
+    for index, sample in enumerate(samples):
+        kinds.setdefault(sample.segments[-1].modality, []).append(index)
+    for modality, chosen in kinds.items():
+        opened = [_open(samples[index]) for index in chosen]
+        if modality == "text":
+            produced: Sequence[Any] = [text for text, _ in write(model, opened, seed=seed)]
+        else:
+            *_, produced = paint(model, opened, seed=seed)
+        for index, content in zip(chosen, produced, strict=True):
+            results[index] = content
+    return results
+
+
+def interleave(
+    model: UnifiedModel, prompt: Sequence[Segment], *, max_segments: int = 4, guidance: Guidance | None = None, seed: int = 0
+) -> list[Segment]:
+    """Go on after a prompt, switching between writing and drawing as the model says, until it ends.
+
+    Args:
+        model: A trained model.
+        prompt: What has been said so far.
+        max_segments: Most segments that are added.
+        guidance: As in `draw`.
+        seed: Decides every draw.
+
+    Returns:
+        The segments that were added.
+    """
+    segments = list(prompt)
+    added: list[Segment] = []
+    drawing = False
+    while len(added) < max_segments:
+        modality = "image" if drawing else "text"
+        sample = Sample((*segments, Segment(modality, None, target=True)), "interleave", key=len(added))
+        if drawing:
+            *_, pictures = paint(model, [sample], guidance=guidance, seed=seed)
+            found: Any = pictures[0]
+            drawing = False
+        else:
+            found, drawing = write(model, [sample], seed=seed, may_draw=True)[0]
+        if modality == "image" or found:
+            added.append(Segment(modality, found))
+            segments.append(added[-1])
+        if modality == "text" and not drawing:
+            break
+    return added
+
+
+# -- writing ------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def write(
+    model: UnifiedModel,
+    samples: Sequence[Sample],
+    *,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
+    may_draw: bool = False,
+    use_cache: bool = True,
+) -> list[tuple[str, bool]]:
+    """Write the open text segment at the end of each sample.
+
+    Args:
+        model: A trained model.
+        samples: Their last segment is text with content None.
+        max_tokens: Most tokens; None = the model's default.
+        temperature: 0 takes the most likely; None = the model's default.
+        seed: With each sample's key, decides what is drawn.
+        may_draw: Whether a text may end with a begin-of-image.
+        use_cache: False reads the whole text again for each token (for tests and timing).
+
+    Returns:
+        The texts, and whether each ended with a begin-of-image.
+    """
+    was_training = model.training
+    model.eval()
+    span, prefix, _ = _prefix(model, samples, seed)
+    head = _head_of(model, span)
+    ends = (EOS, BOI) if may_draw else (EOS,)
+    allowed = model.vocabulary.allowed(span.tokenizer, *ends)
+    words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())
+    room = min(max_tokens or model.sampling.max_text, model.max_text - words)
+    if room < 1:
+        raise UsageError(f"the prompt has {words} text positions, the model holds {model.max_text}: no room to write.")
+    reader = _CachedReader(model, prefix, room) if use_cache else _PlainReader(model, prefix)
+
+    def run(last: Tensor, time: Tensor | None) -> Tensor:
+        hidden = reader.prefill() if last.numel() == 0 else reader.read(last)
+        return head.predict(hidden).masked_fill(~allowed, -torch.inf)  # (N, V)
+
+    random = SampleRandom(seed, [sample.key for sample in samples])
+    temperature = model.sampling.temperature if temperature is None else temperature
+    done = torch.zeros(len(samples), dtype=torch.bool)
+    drawn = torch.zeros(len(samples), 0, dtype=torch.long)
+    for drawn in head.sample(run, (len(samples),), num_steps=room, random=random, temperature=temperature):
+        done |= torch.isin(drawn[:, -1].cpu(), torch.tensor(ends))
+        if bool(done.all()):
+            break
+    model.train(was_training)
+    results = []
+    for row in drawn.tolist():
+        stop = next((k for k, token in enumerate(row) if token in ends), len(row))
+        codes = model.vocabulary.codes(span.tokenizer, torch.tensor(row[:stop], dtype=torch.long))
+        text = model.tokenizers[span.tokenizer].decode([codes])[0]
+        results.append((text, stop < len(row) and row[stop] == BOI))
+    return results
+
+
+class _CachedReader:
+    """Reads one new token per row over a cache."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, room: int) -> None:
+        self.model = model
+        self.prefix = prefix
+        rows, width = prefix.layout.shape
+        self.cache = Cache(model.depth, rows, width + room, model.device)
+        word = Layout(**{name: torch.zeros(rows, 1, dtype=torch.long, device=model.device) for name in Layout.FIELDS})
+        self.word = replace(word, role=word.role + 1, timed=word.timed - 1)
+
+    def prefill(self) -> Tensor:
+        hidden = _prefill(self.model, self.prefix, self.cache)
+        return _last(hidden, self.prefix.layout)
+
+    def read(self, ids: Tensor) -> Tensor:
+        assembly = Assembly(self.word, ids, torch.ones(0))
+        return _read(self.model, assembly, self.cache, commit=True)[0][:, -1]
+
+
+class _PlainReader:
+    """Reads everything again for each token."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.ids: list[Tensor] = []
+
+    def prefill(self) -> Tensor:
+        return self._hidden()
+
+    def read(self, ids: Tensor) -> Tensor:
+        self.ids.append(ids)
+        return self._hidden()
+
+    def _hidden(self) -> Tensor:
+        layout, new = self.prefix.layout, len(self.ids)
+        rows, width = layout.shape
+        ends = layout.valid.sum(1)
+        fields = {field: torch.nn.functional.pad(getattr(layout, field), (0, new), value=-1) for field in Layout.FIELDS}
+        tokens = torch.nn.functional.pad(self.prefix.ids, (0, new))
+        words = (layout.valid & (layout.modality == 0)).sum(1)
+        for row in range(rows):
+            stop = int(ends[row])
+            own = slice(stop, stop + new)
+            steps = torch.arange(new)
+            for field, first in (("order", int(layout.order[row, :stop].max()) + 1), ("position", int(words[row]))):
+                fields[field][row, own] = first + steps
+            for field, value in (("modality", 0), ("role", 1), ("sample", 0), ("own", 0), ("timed", -1)):
+                fields[field][row, own] = value
+            fields["span"][row, own] = int(layout.span[row].max()) + 1
+            fields["modality"][row, stop + new :] = 0
+            if new:
+                tokens[row, own] = torch.cat(self.ids, dim=1)[row].cpu()
+        places = [replace(g, places=g.places // width * (width + new) + g.places % width) for g in self.prefix.groups]
+        for field in ("modality", "role", "position", "order", "own"):
+            fields[field].clamp_min_(0)
+        longer = Layout(**fields)
+        sequence = self.model.embed(Assembly(longer, tokens, self.prefix.times, places))
+        return _last(self.model.run(sequence)[0], longer)
+
+
+# -- drawing ------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def paint(
+    model: UnifiedModel,
+    samples: Sequence[Sample],
+    *,
+    guidance: Guidance | None = None,
+    num_steps: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    use_cache: bool = True,
+) -> Iterator[Tensor]:
+    """Yield, step by step, uint8 pictures `(N, C, height, width)` for the open image at each sample's end.
+
+    Args:
+        model: A trained model.
+        samples: Their last segment is an image with content None.
+        guidance: Scale of the guidance on text, or by modality; prediction = null + scale (given - null).
+        num_steps: Steps of the head's sampler.
+        temperature: For heads that sample categories.
+        seed: With each sample's key, decides the noise.
+        use_cache: False reads the prefix again at each step (for tests and timing).
+
+    Reference:
+        Ho and Salimans, Classifier-Free Diffusion Guidance, 2022.
+    """
+    was_training = model.training
+    model.eval()
+    scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
+    span, prefix, n = _prefix(model, samples, seed, contrast=scale != 1.0)
+    head, tokenizer = _head_of(model, span), model.tokenizers[span.tokenizer]
+    rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
+    piece = model.assembler.piece(span, n)
+    layout, starts = lay_out([[(piece,)] for _ in range(rows * copies)])
+    width = layout.shape[1]
+    places = torch.arange(rows * copies * width).view(-1, width)
+    reader: Any = _SpanReader(model, prefix, layout) if use_cache else _PlainSpanReader(model, prefix, layout)
+
+    def run(inputs: Tensor, time: Tensor | None) -> Tensor:
+        inputs = inputs.to(model.device)
+        times = torch.ones(0) if time is None else time.repeat(copies)
+        group = Group(span.tokenizer, span.connector, inputs.repeat(copies, *[1] * (inputs.ndim - 1)), places)
+        hidden, condition = reader.read(group, times)
+        given = head.predict(hidden, condition)
+        if copies == 1:
+            return given
+        told, untold = given.chunk(copies)
+        return untold + scale * (told - untold)
+
+    shape = (rows, n) if head.discrete else (rows, n, tokenizer.token_dim)
+    random = SampleRandom(seed, [sample.key for sample in samples])
+    steps = num_steps or model.sampling.num_steps
+    for tokens in head.sample(run, shape, num_steps=steps, random=random, temperature=temperature):
+        yield tokenizer.decode(tokens).cpu()
+    model.train(was_training)
+
+
+class _SpanReader:
+    """Reads an image span again and again over the prefix, which is computed once."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, layout: Layout) -> None:
+        self.model = model
+        self.layout = layout.to(model.device)
+        rows, width = prefix.layout.shape
+        self.cache = Cache(model.depth, rows, width + layout.shape[1], model.device)
+        _prefill(model, prefix, self.cache)
+        self.ids = torch.zeros(layout.shape, dtype=torch.long)
+
+    def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
+        return _read(self.model, Assembly(self.layout, self.ids, times, [group]), self.cache, commit=False)
+
+
+class _PlainSpanReader:
+    """Reads prefix and span together at each step."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, layout: Layout) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.layout = layout
+
+    def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
+        prefix, n = self.prefix, self.layout.shape[1]
+        rows, width = prefix.layout.shape
+        fields = {f: torch.nn.functional.pad(getattr(prefix.layout, f), (0, n), value=-1) for f in Layout.FIELDS}
+        ends = prefix.layout.valid.sum(1)
+        first_time = len(prefix.times)
+        for row in range(rows):
+            own = slice(int(ends[row]), int(ends[row]) + n)
+            clock = int(prefix.layout.order[row, : int(ends[row])].max()) + 1
+            for field in Layout.FIELDS:
+                fields[field][row, own] = getattr(self.layout, field)[row]
+            fields["order"][row, own] += clock
+            fields["span"][row, own] += int(prefix.layout.span[row].max()) + 1
+            if len(times):
+                fields["timed"][row, own] += first_time
+        for field in ("modality", "role", "position", "order", "own"):
+            fields[field].clamp_min_(0)
+        total = width + n
+        moved = [replace(g, places=g.places // width * total + g.places % width) for g in prefix.groups]
+        places = torch.arange(rows)[:, None] * total + ends[:, None] + torch.arange(n)
+        ids = torch.nn.functional.pad(prefix.ids, (0, n))
+        assembly = Assembly(Layout(**fields), ids, torch.cat((prefix.times, times)), [*moved, replace(group, places=places)])
+        sequence = self.model.embed(assembly)
+        hidden = self.model.run(sequence)[0].view(rows * total, -1)[places.to(self.model.device)]
+        condition = sequence.condition[first_time:] if sequence.condition is not None and len(times) else None
+        return hidden, condition
+
+
+# -- shared -------------------------------------------------------------------------------------------------
+
+
+def guidance_scale(guidance: Guidance) -> float:
+    """Return the scale on text.
+
+    Raises:
+        UsageError: If a scale is given for a condition that is not text.
+    """
+    if isinstance(guidance, Mapping):
+        unknown = sorted(set(guidance) - {"text"})
+        if unknown:
+            raise UsageError(f"guidance on '{unknown[0]}' is not known to this model; give a scale for text.")
+        return float(guidance.get("text", 1.0))
+    return float(guidance)
+
+
+def _open(sample: Sample) -> Sample:
+    last = sample.segments[-1]
+    return replace(sample, segments=(*sample.segments[:-1], replace(last, content=None, target=True)))
+
+
+def _texts(model: UnifiedModel, contexts: Sequence[tuple[Segment, ...]], task: str, batch_size: int) -> list[str]:
+    texts: list[str] = []
+    for start in range(0, len(contexts), batch_size):
+        part = [Sample((*c, Segment("text", None, target=True)), task, k) for k, c in enumerate(contexts[start : start + batch_size])]
+        texts += [text for text, _ in write(model, part)]
+    return texts
+
+
+def _head_of(model: UnifiedModel, span: Span) -> Any:
+    if span.head is None or span.head not in model.heads:
+        raise UsageError(f"this model has no head for {span.modality}; it has {', '.join(model.heads) or 'none'}.")
+    return model.heads[span.head]
+
+
+def _prefix(
+    model: UnifiedModel, samples: Sequence[Sample], seed: int, *, contrast: bool = False
+) -> tuple[Span, Assembly, int]:
+    """Lay out what stands before the open span; with `contrast`, once more without the text."""
+    spans = [model.spans(sample, False) for sample in samples]
+    last = spans[0][-1]
+    if any(own[-1].head != last.head or own[-1].role != "target" for own in spans):
+        raise UsageError("the last segment of every sample must be the open one, all of one modality.")
+    rows, given = list(samples), list(spans)
+    if contrast:
+        rows += samples
+        given += [without(own, "text") for own in spans]
+    random = SampleRandom(seed, [sample.key for sample in rows])
+    prefix = model.assembler.assemble(rows, given, random, closed=False)
+    tokens = model.tokenizers[last.tokenizer].num_tokens if last.modality != "text" else 0
+    return last, prefix, tokens
+
+
+def _prefill(model: UnifiedModel, prefix: Assembly, cache: Cache) -> Tensor:
+    return _read(model, prefix, cache, commit=True)[0]
+
+
+def _read(model: UnifiedModel, assembly: Assembly, cache: Cache, *, commit: bool) -> tuple[Tensor, Tensor | None]:
+    layout, keys = cache.stage(assembly.layout.to(model.device))
+    sequence = model.embed(replace(assembly, layout=layout), keys)
+    hidden, _ = model.run(sequence, cache)
+    if commit:
+        cache.commit()
+    return hidden, sequence.condition
+
+
+def _last(hidden: Tensor, layout: Layout) -> Tensor:
+    """Return the hidden state `(N, D)` of each row's last position."""
+    ends = layout.valid.sum(1).to(hidden.device) - 1
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), ends]

@@ -1,0 +1,121 @@
+"""The contract of heads (objectives), and the lazy names of every installed one.
+
+A head owns one objective: what the body reads in place of the tokens, which positions are scored against
+what, and how to sample.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from mmgraph import registry
+from mmgraph.configured import Configured
+from mmgraph.sequence import SampleRandom
+
+if TYPE_CHECKING:
+    from mmgraph.tokenizers import Tokenizer
+    from mmgraph.vocabulary import Vocabulary
+
+Run = Callable[[Tensor, "Tensor | None"], Tensor]
+"""`run(inputs, time) -> hidden` of the span: owned by the engine, cache and guidance inside."""
+
+
+@dataclass
+class Prepared:
+    """One batch of spans, ready for the body.
+
+    Args:
+        inputs: What the body reads in place of the tokens: `(N, n)` codes or `(N, n, d)` vectors.
+        targets: What is scored, same leading shape.
+        score_mask: Which positions are scored, `(N, n)` bool.
+        time: Noise level per span `(N,)`, 0 = noise and 1 = data; None if the objective has none.
+        order: Order of the positions relative to the span's start `(N, n)`; None = the head's `order`.
+        noise: The noise that was added, so that a comparison can repeat it.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    score_mask: Tensor
+    time: Tensor | None = None
+    order: Tensor | None = None
+    noise: Tensor | None = None
+
+
+class Head(Configured, nn.Module, ABC):
+    """One objective.
+
+    Declares what it needs (`discrete` tokens or vectors, `order` on its span, whether it is `timed`, by how
+    much its prediction is `shift`ed); the model refuses combinations that disagree.
+    """
+
+    discrete: ClassVar[bool]
+    """Whether it models codes (True) or vectors (False)."""
+    order: ClassVar[Literal["causal", "full"]]
+    """Attention order that the objective needs on its own span."""
+    timed: ClassVar[bool]
+    """Whether its spans have a noise level."""
+    shift: ClassVar[int]
+    """The hidden state at position p predicts the token at position p + shift."""
+
+    @abstractmethod
+    def build(self, tokenizer: Tokenizer, vocabulary: Vocabulary, dim: int, condition_dim: int) -> None:
+        """Create the parameters for this tokenizer, vocabulary, model width and conditioning width.
+
+        Raises:
+            UsageError: If the tokenizer's tokens are not what the objective models.
+        """
+
+    @abstractmethod
+    def prepare(
+        self, tokens: Tensor, *, random: SampleRandom, time: Tensor | None = None, noise: Tensor | None = None
+    ) -> Prepared:
+        """Shift, mask or noise the tokens.
+
+        Args:
+            tokens: `(N, n)` codes or `(N, n, d)` vectors.
+            random: One stream per span.
+            time: Fixed noise levels `(N,)`, for paired evaluation.
+            noise: Fixed noise, like `tokens`, for paired evaluation.
+        """
+
+    @abstractmethod
+    def loss(self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the summed loss and the number of scored terms.
+
+        Args:
+            hidden: `(N, n, D)` hidden states that predict the span's tokens.
+            prepared: What `prepare` gave.
+            condition: Conditioning vectors `(N, condition_dim)` of timed spans.
+        """
+
+    @abstractmethod
+    def sample(
+        self,
+        run: Run,
+        shape: tuple[int, ...],
+        *,
+        num_steps: int,
+        random: SampleRandom,
+        temperature: float = 1.0,
+    ) -> Iterator[Tensor]:
+        """Yield the tokens so far `(N, n, ...)`, from coarse to final.
+
+        Args:
+            run: Gives the head's prediction for inputs and time, with cache and guidance inside.
+            shape: Shape of the tokens to draw, `(N, n)` or `(N, n, d)`.
+            num_steps: Number of steps of the sampler.
+            random: One stream per span.
+            temperature: Of categorical sampling; ignored by others.
+        """
+
+    @abstractmethod
+    def predict(self, hidden: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the head's prediction from hidden states: logits `(..., V)` or vectors `(..., d)`."""
+
+
+__getattr__, __dir__ = registry.lazy("heads")

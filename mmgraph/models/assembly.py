@@ -1,0 +1,313 @@
+"""From samples to what the body reads and what the heads score.
+
+Spans decide everything: which markers stand around them, which positions are timed, which hidden states are
+scored against which tokens. Ragged batches and batches of one layout take the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgraph.errors import RunError, UsageError
+from mmgraph.heads import Head, Prepared
+from mmgraph.sequence import Layout, Piece, Sample, SampleRandom, Span, lay_out, pack
+from mmgraph.tokenizers import Tokenizer
+from mmgraph.vocabulary import BOI, BOS, EOI, EOS, NULL, PAD, SEP, Vocabulary
+
+
+@dataclass
+class Group:
+    """Spans of one tokenizer and connector with equally many tokens: one call embeds them all."""
+
+    tokenizer: str
+    connector: str | None
+    tokens: Tensor  # (N, n) ids or (N, n, d)
+    places: Tensor  # (N, m) places in the flattened (B * L) sequence
+
+
+@dataclass
+class Scored:
+    """Spans that one head scores."""
+
+    head: str
+    prepared: Prepared
+    places: Tensor  # (N, n) places of the hidden states that predict, in the flattened sequence
+    timed: Tensor | None  # (N,) rows of the conditioning table
+
+
+@dataclass
+class Assembly:
+    """A batch, ready to be embedded and scored."""
+
+    layout: Layout
+    ids: Tensor  # (B, L) text and markers; padding elsewhere
+    times: Tensor  # one per timed span
+    groups: list[Group] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
+
+
+@dataclass
+class _Plan:
+    """The pieces of one sample, and what fills each: a marker's id (negative - 1) or a span's number."""
+
+    spans: list[Span]
+    pieces: list[Piece]
+    fills: list[int]
+
+
+@dataclass
+class _Placed:
+    sample: int
+    number: int
+    span: Span
+    tokens: Tensor
+    place: int  # of its first token, in the flattened sequence
+    timed: int  # its row of the conditioning table, or -1
+
+
+class Assembler:
+    """Lays samples out for one model.
+
+    Args:
+        tokenizers: By the name that spans use.
+        heads: By the name that spans use.
+        head_tokenizer: Which tokenizer each head models.
+        widths: How many positions a span of n tokens takes, by connector.
+        vocabulary: Ids of everything discrete.
+        text_head: The head that predicts markers.
+        row_length: Pack several samples into rows of this many positions; None: one sample a row.
+    """
+
+    def __init__(
+        self,
+        tokenizers: Mapping[str, Tokenizer],
+        heads: Mapping[str, Head],
+        *,
+        head_tokenizer: Mapping[str, str],
+        widths: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        text_head: str | None,
+        row_length: int | None = None,
+    ) -> None:
+        self.tokenizers = tokenizers
+        self.heads = heads
+        self.widths = widths
+        self.vocabulary = vocabulary
+        self.text_head = text_head
+        self.row_length = row_length
+        self._timed = {head_tokenizer[name] for name, head in heads.items() if head.timed}
+        self._orders = {head_tokenizer[name]: head.order for name, head in heads.items()}
+
+    def assemble(
+        self,
+        samples: Sequence[Sample],
+        spans: Sequence[list[Span]],
+        random: SampleRandom,
+        *,
+        closed: bool = True,
+        fixed_time: float | None = None,
+    ) -> Assembly:
+        """Lay out a batch.
+
+        Args:
+            samples: What is read.
+            spans: The spans of each sample.
+            random: One stream per sample, for noise and time.
+            closed: True for training; False leaves out the target, for generation to fill in.
+            fixed_time: One noise level for all timed targets, for paired evaluation.
+        """
+        tokens = self._encode(samples, spans, closed)
+        plans = [self._plan(own, tokens[s], closed) for s, own in enumerate(spans)]
+        rows = [[s] for s in range(len(samples))]
+        if self.row_length is not None:
+            rows = pack([sum(piece.length for piece in plan.pieces) for plan in plans], self.row_length)
+        layout, starts = lay_out([[tuple(plans[s].pieces) for s in row] for row in rows])
+        height, width = layout.shape
+        ids = torch.full((height * width,), PAD)
+        placed: list[_Placed] = []
+        words: list[tuple[int, list[int], int]] = []  # sample, scored text ids, place of the first
+        timed_count = 0
+        for r, row in enumerate(rows):
+            for s, begin in zip(row, starts[r], strict=True):
+                plan = plans[s]
+                for fill, piece, start in zip(plan.fills, plan.pieces, begin, strict=True):
+                    place = r * width + start
+                    if fill < 0:
+                        ids[place] = -fill - 1
+                        continue
+                    span, found = plan.spans[fill], tokens[s][fill]
+                    timed = timed_count if piece.timed else -1
+                    timed_count += piece.timed
+                    if span.modality == "text":
+                        ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found)
+                    else:
+                        placed.append(_Placed(s, fill, span, found, place, timed))
+                if closed:
+                    words += self._words(s, plan, begin, r * width, ids)
+        assembly = Assembly(layout, ids.view(height, width), torch.ones(timed_count))
+        if words and self.text_head is not None:
+            assembly.scored.append(self._score_words(words, random))
+        self._place(assembly, placed, random, fixed_time)
+        return assembly
+
+    # -- tokens ---------------------------------------------------------------------------------------------
+
+    def _encode(self, samples: Sequence[Sample], spans: Sequence[list[Span]], closed: bool) -> list[dict[int, Tensor]]:
+        """Return the tokens of each sample's spans, each tokenizer called once for the whole batch."""
+        wanted: dict[str, list[tuple[int, int, Any]]] = {}
+        for s, own in enumerate(spans):
+            for number, span in enumerate(own):
+                if span.source != "item" or (span.role == "target" and not closed):
+                    continue
+                content = samples[s].segments[span.item].content
+                if content is None:
+                    raise RunError(f"segment {span.item} ({span.modality}) of sample {samples[s].key} has no content.")
+                wanted.setdefault(span.tokenizer, []).append((s, number, content))
+        tokens: list[dict[int, Tensor]] = [{} for _ in samples]
+        for name, entries in wanted.items():
+            contents: Any = [content for *_, content in entries]
+            if self.tokenizers[name].modality != "text":
+                shapes = {tuple(content.shape) for content in contents}
+                if len(shapes) > 1:
+                    raise UsageError(f"tokenizer '{name}' reads pictures of one shape, the batch has {sorted(shapes)}.")
+                contents = torch.stack(contents).to(self.vocabulary.output.weight.device)
+            for (s, number, _), found in zip(entries, self.tokenizers[name].encode(contents), strict=True):
+                tokens[s][number] = found
+        return tokens
+
+    def _plan(self, spans: list[Span], tokens: Mapping[int, Tensor], closed: bool) -> _Plan:
+        plan = _Plan(spans, [Piece(1)], [-1 - BOS])
+
+        def mark(marker: int) -> None:
+            plan.pieces.append(Piece(1))
+            plan.fills.append(-1 - marker)
+
+        after_text = False
+        for number, span in enumerate(spans):
+            if span.source == "null":
+                mark(NULL[span.modality])
+                after_text = False
+                continue
+            opened = span.role == "target" and not closed
+            if span.modality == "text":
+                if after_text:
+                    mark(SEP)
+                if opened:
+                    return plan
+                if len(tokens[number]):
+                    plan.pieces.append(Piece(len(tokens[number]), "text", span.role, number))
+                    plan.fills.append(number)
+                after_text = True
+                continue
+            mark(BOI)
+            if opened:
+                return plan
+            plan.pieces.append(self.piece(span, len(tokens[number]), number))
+            plan.fills.append(number)
+            mark(EOI)
+            after_text = False
+        mark(EOS)
+        return plan
+
+    def piece(self, span: Span, num_tokens: int, number: int = 0) -> Piece:
+        """Return the piece that a span of pictures (or anything but text) takes."""
+        length = self.widths[span.connector](num_tokens) if span.connector else num_tokens
+        order = span.order or self._orders.get(span.tokenizer, "full")
+        timed = span.tokenizer in self._timed
+        return Piece(length, span.modality, span.role, number, order, span.visible, timed)  # type: ignore[arg-type]
+
+    # -- scoring --------------------------------------------------------------------------------------------
+
+    def _words(self, s: int, plan: _Plan, begin: Sequence[int], base: int, ids: Tensor) -> list[tuple[int, list[int], int]]:
+        """Return the runs of text ids that are scored: target text, begin of a target image, end of sample."""
+        runs: list[tuple[int, list[int], int]] = []
+        for k, (fill, piece) in enumerate(zip(plan.fills, plan.pieces, strict=True)):
+            if fill >= 0:
+                scored = piece.role == "target" and piece.modality == "text"
+            elif fill == -1 - BOI:
+                scored = plan.pieces[k + 1].role == "target"
+            else:
+                scored = fill == -1 - EOS and plan.spans[-1].role == "target"
+            if not scored:
+                continue
+            place = base + begin[k]
+            found = ids[place : place + piece.length].tolist()
+            if runs and runs[-1][2] + len(runs[-1][1]) == place:
+                runs[-1][1].extend(found)
+            else:
+                runs.append((s, found, place))
+        return runs
+
+    def _score_words(self, words: list[tuple[int, list[int], int]], random: SampleRandom) -> Scored:
+        assert self.text_head is not None
+        head = self.heads[self.text_head]
+        longest = max(len(run) for _, run, _ in words)
+        tokens = torch.tensor([run + [PAD] * (longest - len(run)) for _, run, _ in words])
+        real = torch.tensor([[True] * len(run) + [False] * (longest - len(run)) for _, run, _ in words])
+        first = torch.tensor([place for *_, place in words])
+        places = first[:, None] + torch.arange(longest) - head.shift
+        prepared = head.prepare(tokens, random=random.select([s for s, *_ in words]))
+        prepared.score_mask = prepared.score_mask & real
+        return Scored(self.text_head, prepared, torch.where(real, places, 0), None)
+
+    def _place(self, assembly: Assembly, placed: list[_Placed], random: SampleRandom, fixed_time: float | None) -> None:
+        """Prepare the targets and group all spans for embedding."""
+        kinds: dict[tuple[str, str | None, str | None, int], list[_Placed]] = {}
+        for entry in placed:
+            key = (entry.span.tokenizer, entry.span.connector, entry.span.head, len(entry.tokens))
+            kinds.setdefault(key, []).append(entry)
+        groups: dict[tuple[str, str | None, int], list[Group]] = {}
+        for (tokenizer, connector, head_name, n), entries in kinds.items():
+            tokens = torch.stack([entry.tokens for entry in entries])
+            if connector is None:
+                tokens = self.vocabulary.ids(tokenizer, tokens)
+            width = self.widths[connector](n) if connector else n
+            first = torch.tensor([entry.place for entry in entries])
+            places = first[:, None] + torch.arange(width)
+            if head_name is not None:
+                head = self.heads[head_name]
+                timed = torch.tensor([entry.timed for entry in entries]) if head.timed else None
+                streams = random.select([entry.sample for entry in entries])
+                time = None
+                if head.timed and fixed_time is not None:
+                    time = torch.full((len(entries),), fixed_time, device=tokens.device)
+                prepared = head.prepare(tokens, random=streams, time=time)
+                if timed is not None and prepared.time is not None:
+                    assembly.times[timed] = prepared.time.cpu().to(assembly.times.dtype)
+                assembly.scored.append(Scored(head_name, prepared, places - head.shift, timed))
+                tokens = prepared.inputs
+            groups.setdefault((tokenizer, connector, n), []).append(Group(tokenizer, connector, tokens, places))
+        for (tokenizer, connector, _), parts in groups.items():
+            tokens = torch.cat([part.tokens for part in parts])
+            assembly.groups.append(Group(tokenizer, connector, tokens, torch.cat([part.places for part in parts])))
+
+
+def drop_conditions(spans: list[Span], probabilities: Mapping[str, float], draw: float) -> list[Span]:
+    """Return the spans with context of some modalities replaced by its learned null token.
+
+    Only samples whose target is not text are touched: guidance contrasts drawing with and without the
+    condition, while answers always need theirs. One draw decides all modalities, in disjoint ranges.
+
+    Args:
+        spans: Of one sample.
+        probabilities: Modality -> probability that its context is dropped.
+        draw: Uniform in [0, 1).
+    """
+    if not any(span.role == "target" and span.modality != "text" for span in spans):
+        return spans
+    threshold = 0.0
+    for modality, probability in probabilities.items():
+        if threshold <= draw < threshold + probability:
+            return without(spans, modality)
+        threshold += probability
+    return spans
+
+
+def without(spans: list[Span], modality: str) -> list[Span]:
+    """Return the spans with the context of one modality replaced by its null token."""
+    return [replace(s, source="null") if s.role == "context" and s.modality == modality else s for s in spans]

@@ -1,0 +1,352 @@
+"""One transformer that understands and generates, assembled from plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from mmgraph.blocks import Block
+from mmgraph.cache import Cache
+from mmgraph.configured import Configured
+from mmgraph.connectors import Connector
+from mmgraph.errors import UsageError, nearest
+from mmgraph.heads import Head
+from mmgraph.models.assembly import Assembler, Assembly, drop_conditions
+from mmgraph.models.optimization import Optimization
+from mmgraph.models.sampling import Sampling
+from mmgraph.processors import Processor
+from mmgraph.sequence import Layout, MultimodalSequence, Sample, SampleRandom, Span
+from mmgraph.tokenizers import Tokenizer
+from mmgraph.vocabulary import Vocabulary
+
+
+class UnifiedModel(Configured, lightning.LightningModule):
+    r"""One body over text, pictures and more; one head per objective.
+
+    The processor turns a sample's segments into spans; tokenizers and connectors turn spans into positions;
+    `depth` blocks run over all positions; each head scores its own.
+
+    \[ L = \sum_h \lambda_h \frac{\sum_{s} \ell_h(s)}{\sum_s n_h(s)} \]
+
+    Args:
+        processor: Segments to spans.
+        tokenizers: By name; a discrete one is embedded by the vocabulary.
+        connectors: By name, one per continuous tokenizer that is read.
+        block: Prototype of a layer; `depth` fresh copies are made.
+        heads: By name.
+        dim: Model width D.
+        depth: Number of layers.
+        condition_dim: Width of the time embedding; None: the model's width.
+        max_text: Most text positions of a sample.
+        loss_weights: Weight of each head's loss; 1 where not named.
+        condition_dropout: Modality -> probability that its context is dropped in training, for guidance.
+        row_length: Pack several samples into rows of this many positions; None: one sample a row.
+        optimization: Optimiser and schedule.
+        sampling: Defaults of generation.
+
+    Raises:
+        UsageError: If parts are missing or disagree; the message names the two and what would fit.
+
+    Reference:
+        Zhou et al., Transfusion, 2024 (arXiv 2408.11039).
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        tokenizers: dict[str, Tokenizer],
+        *,
+        block: Block,
+        heads: dict[str, Head],
+        connectors: dict[str, Connector] | None = None,
+        dim: int = 256,
+        depth: int = 4,
+        condition_dim: int | None = None,
+        max_text: int = 64,
+        loss_weights: dict[str, float] | None = None,
+        condition_dropout: dict[str, float] | None = None,
+        row_length: int | None = None,
+        optimization: Optimization = Optimization(),  # noqa: B008 - frozen
+        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__()
+        self.processor = processor
+        self.tokenizers = nn.ModuleDict(tokenizers)
+        self.connectors = nn.ModuleDict(connectors or {})
+        self.heads = nn.ModuleDict(heads)
+        self.dim = dim
+        self.depth = depth
+        self.max_text = max_text
+        self.loss_weights = dict(loss_weights or {})
+        self.condition_dropout = dict(condition_dropout or {})
+        self.row_length = row_length
+        self.optimization = optimization
+        self.sampling = sampling
+        self._prototype = (block,)  # in a tuple: its own copies are the model's, not the prototype
+        timed = any(head.timed for head in heads.values())
+        self.condition_dim = (condition_dim or dim) if timed else 0
+        self._check_parts()
+        self.built = False
+
+    # -- building -------------------------------------------------------------------------------------------
+
+    def _check_parts(self) -> None:
+        for span in self.processor.templates():
+            named = (("tokenizer", span.tokenizer, self.tokenizers), ("connector", span.connector, self.connectors))
+            for kind, name, parts in (*named, ("head", span.head, self.heads)):
+                if name is not None and kind != "head" and name not in parts:
+                    raise UsageError(
+                        f"{type(self.processor).__name__} makes {span.modality} spans with the {kind} '{name}', which the "
+                        f"model does not have. {nearest(name, parts)} Add it under model.{kind}s."
+                    )
+            tokenizer = self.tokenizers[span.tokenizer]
+            who = f"tokenizer '{span.tokenizer}' ({type(tokenizer).__name__})"
+            if span.connector is None and not tokenizer.discrete:
+                raise UsageError(f"{who} gives vectors, but its spans name no connector; add one, or use a discrete tokenizer.")
+            if span.connector is not None and tokenizer.discrete:
+                raise UsageError(
+                    f"{who} gives codes, which the vocabulary embeds, but its spans name the connector '{span.connector}'; "
+                    f"leave '{span.modality}' out of the processor's `continuous`, or use a continuous tokenizer."
+                )
+            if span.head in self.heads:
+                head = self.heads[span.head]
+                if head.discrete != tokenizer.discrete:
+                    needs, gives = (("codes", "vectors") if head.discrete else ("vectors", "codes"))
+                    raise UsageError(
+                        f"head '{span.head}' ({type(head).__name__}) models {needs}, but {who} gives {gives}; "
+                        f"use a {'discrete' if head.discrete else 'continuous'} tokenizer or another head."
+                    )
+                if not tokenizer.decodes:
+                    raise UsageError(f"{who} cannot decode, so no head can generate with it; use it for context only.")
+        unknown = sorted(set(self.loss_weights) - set(self.heads))
+        if unknown:
+            raise UsageError(f"loss_weights names the head '{unknown[0]}'. {nearest(unknown[0], self.heads)}")
+
+    def configure_model(self) -> None:
+        """Fit the tokenizers on the training data and create what depends on their sizes; once."""
+        if self.built:
+            return
+        data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
+        for name, tokenizer in self.tokenizers.items():
+            if not tokenizer.fitted:
+                if data is None:
+                    raise UsageError(f"tokenizer '{name}' is not fitted; call `model.fit_tokenizers(dataset)` first.")
+                tokenizer.fit(data.contents(tokenizer.modality))
+        self.build()
+
+    def fit_tokenizers(self, dataset: Any) -> None:
+        """Fit every tokenizer that is not fitted on a data set's training contents, then build the model."""
+        for tokenizer in self.tokenizers.values():
+            if not tokenizer.fitted:
+                tokenizer.fit(dataset.contents(tokenizer.modality))
+        self.build()
+
+    def build(self) -> None:
+        """Create vocabulary, positions, connectors, heads and blocks from the fitted tokenizers."""
+        if self.built:
+            return
+        sizes = {name: tok.codebook_size for name, tok in self.tokenizers.items() if tok.discrete}
+        self.vocabulary = Vocabulary(sizes, self.dim)
+        head_tokenizer: dict[str, str] = {}
+        tables = {"text": nn.Embedding(self.max_text, self.dim)}
+        for span in self.processor.templates():
+            tokenizer = self.tokenizers[span.tokenizer]
+            if span.connector is not None:
+                self.connectors[span.connector].build(tokenizer, self.dim)
+            if span.modality != "text":
+                n = tokenizer.num_tokens
+                width = self.connectors[span.connector].num_tokens(n) if span.connector else n
+                tables[span.tokenizer] = nn.Embedding(width, self.dim)
+            if span.head in self.heads:
+                self.heads[span.head].build(tokenizer, self.vocabulary, self.dim, self.condition_dim)
+                head_tokenizer[span.head] = span.tokenizer
+        self.positions = nn.ModuleDict(tables)
+        if self.condition_dim:
+            self.time_embedding = TimeEmbedding(self.condition_dim)
+        self.blocks = nn.ModuleList()
+        for _ in range(self.depth):
+            block = self._prototype[0].spawn()
+            block.build(self.dim, self.condition_dim)
+            self.blocks.append(block)
+        self.final_norm = nn.RMSNorm(self.dim)
+        text = [name for name, tok in head_tokenizer.items() if self.tokenizers[tok].modality == "text"]
+        self.assembler = Assembler(
+            self.tokenizers,  # type: ignore[arg-type]
+            self.heads,  # type: ignore[arg-type]
+            head_tokenizer=head_tokenizer,
+            widths={name: connector.num_tokens for name, connector in self.connectors.items()},
+            vocabulary=self.vocabulary,
+            text_head=text[0] if text else None,
+            row_length=self.row_length,
+        )
+        self.built = True
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def spans(self, sample: Sample, training: bool) -> list[Span]:
+        """Return the spans of a sample; targets without a head in this model become context."""
+        spans = self.processor.expand(sample.segments, sample.task, training)
+        for span in spans:
+            if span.head is not None and span.head not in self.heads:
+                raise UsageError(
+                    f"task '{sample.task}' needs the head '{span.head}', which the model does not have. "
+                    f"{nearest(span.head, self.heads)} Add it, or give the task weight 0."
+                )
+        return spans
+
+    def assemble(
+        self, samples: Sequence[Sample], *, seed: int = 0, training: bool = False, fixed_time: float | None = None
+    ) -> Assembly:
+        """Lay out a batch with all its targets; every draw is a function of (seed, sample key)."""
+        random = SampleRandom(seed, [sample.key for sample in samples])
+        spans = [self.spans(sample, training) for sample in samples]
+        if training and self.condition_dropout:
+            draws = random.uniform().tolist()
+            spans = [drop_conditions(own, self.condition_dropout, draw) for own, draw in zip(spans, draws, strict=True)]
+        return self.assembler.assemble(samples, spans, random, fixed_time=fixed_time)
+
+    def embed(self, assembly: Assembly, keys: Layout | None = None) -> MultimodalSequence:
+        """Return the sequence that the blocks read."""
+        device = self.vocabulary.output.weight.device
+        layout = assembly.layout.to(device) if device.type != "cpu" else assembly.layout
+        if int(layout.position.max()) >= self.max_text and bool((layout.position[layout.modality == 0] >= self.max_text).any()):
+            longest = int(layout.position[layout.modality == 0].max()) + 1
+            raise UsageError(f"a sample has {longest} text positions, the model holds {self.max_text}; raise model.max_text.")
+        places = layout.position.clamp_max(self.max_text - 1)
+        places = places[:1] if layout.shared else places
+        hidden = self.vocabulary.embed(assembly.ids.to(device)) + self.positions["text"](places)  # (B, L, D)
+        flat = hidden.view(-1, self.dim)
+        for group in assembly.groups:
+            if group.connector is None:
+                tokens = self.vocabulary.embed(group.tokens)
+            else:
+                tokens = self.connectors[group.connector](group.tokens)
+            tokens = tokens + self.positions[group.tokenizer].weight  # (N, n, D)
+            flat = flat.index_copy(0, group.places.flatten().to(device), tokens.reshape(-1, self.dim).to(flat.dtype))
+        condition = None
+        if len(assembly.times):
+            condition = self.time_embedding(assembly.times.to(device))
+        return MultimodalSequence(flat.view_as(hidden), layout, condition=condition, keys=keys)
+
+    def run(self, sequence: MultimodalSequence, cache: Cache | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the last hidden states `(B, L, D)` and the sum of the blocks' auxiliary losses by name."""
+        hidden = sequence.embeddings
+        auxiliary: dict[str, Tensor] = {}
+        for index, block in enumerate(self.blocks):
+            hidden, losses = block(hidden, sequence, cache.layers[index] if cache is not None else None)
+            for name, value in losses.items():
+                auxiliary[name] = auxiliary.get(name, 0) + value
+        return self.final_norm(hidden), auxiliary
+
+    def losses(self, assembly: Assembly) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
+        """Return each head's summed loss and count, and the auxiliary losses."""
+        sequence = self.embed(assembly)
+        hidden, auxiliary = self.run(sequence)
+        flat = hidden.view(-1, self.dim)
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+        for scored in assembly.scored:
+            states = flat[scored.places.to(flat.device)]  # (N, n, D)
+            condition = None
+            if scored.timed is not None and sequence.condition is not None:
+                condition = sequence.condition[scored.timed.to(flat.device)]
+            total, count = self.heads[scored.head].loss(states, _to(scored.prepared, flat.device), condition)
+            before = found.get(scored.head)
+            found[scored.head] = (total, count) if before is None else (before[0] + total, before[1] + count)
+        return found, auxiliary
+
+    # -- training -------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: list[Sample], batch_idx: int) -> Tensor:
+        """Return the weighted loss; counts are summed over all processes, so their number does not matter."""
+        data = getattr(self.trainer, "datamodule", None)
+        assembly = self.assemble(batch, seed=getattr(data, "seed", 0), training=True)
+        self._count(assembly)
+        return self._weigh(assembly, "train")
+
+    def validation_step(self, batch: list[Sample], batch_idx: int) -> Tensor:
+        """Return the weighted loss of held-out samples."""
+        return self._weigh(self.assemble(batch, seed=1), "val")
+
+    def test_step(self, batch: list[Sample], batch_idx: int) -> Tensor:
+        """Return the weighted loss of test samples."""
+        return self._weigh(self.assemble(batch, seed=2), "test")
+
+    def predict_step(self, batch: list[Sample], batch_idx: int) -> list[Any]:
+        """Return what the model generates for each sample: text or a uint8 picture."""
+        from mmgraph.generation import complete
+
+        return complete(self, batch)
+
+    def _weigh(self, assembly: Assembly, stage: str) -> Tensor:
+        found, auxiliary = self.losses(assembly)
+        training = stage == "train"
+        names = list(self.heads)
+        zero = torch.zeros((), device=self.device)
+        sums = [found[name][0] if name in found else zero for name in names]
+        counts = torch.stack([found[name][1].to(zero) if name in found else zero for name in names])
+        world = self.trainer.world_size
+        everywhere = counts
+        if training and world > 1:
+            # gradients are averaged over processes: scale by their number and divide by the global count
+            everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")  # type: ignore[assignment]
+        total = zero
+        for name, part, count in zip(names, sums, everywhere, strict=True):
+            mean = part * (world if training else 1) / count.clamp_min(1)
+            total = total + self.loss_weights.get(name, 1.0) * mean
+            if name in found or training:
+                self.log(f"{stage}_{name}", mean.detach(), sync_dist=world > 1, batch_size=max(1, int(count)))
+        for name, value in auxiliary.items():
+            total = total + value
+            self.log(f"{stage}_{name}", value.detach(), sync_dist=world > 1)
+        self.log(f"{stage}_loss", total.detach(), prog_bar=True, sync_dist=world > 1, batch_size=1)
+        return total
+
+    def _count(self, assembly: Assembly) -> None:
+        self.tokens_seen = getattr(self, "tokens_seen", 0) + int(assembly.layout.valid.sum())
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and its schedule over the trainer's planned steps."""
+        return self.optimization.configure(self, self.trainer.estimated_stepping_batches)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the tokenizers' fitted state first: the sizes of everything else follow from it."""
+        self.load_tokenizers(checkpoint["state_dict"])
+
+    def load_tokenizers(self, state: Mapping[str, Tensor]) -> None:
+        """Load the tokenizers' part of a state and build the model for it."""
+        prefix = "tokenizers."
+        own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        self.tokenizers.load_state_dict(own)
+        self.build()
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoidal features of the time, then two layers: `(N,)` to `(N, condition_dim)`.
+
+    Args:
+        dim: Width of the result.
+        frequencies: Number of sine and cosine pairs.
+    """
+
+    def __init__(self, dim: int, frequencies: int = 64) -> None:
+        super().__init__()
+        self.register_buffer("rates", torch.exp(torch.linspace(0, 6.9, frequencies)), persistent=False)  # 1 to 1,000
+        self.layers = nn.Sequential(nn.Linear(2 * frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Return the embedding of times in [0, 1]."""
+        angles = time[:, None] * self.rates
+        return self.layers(torch.cat((angles.sin(), angles.cos()), dim=-1))
+
+
+def _to(prepared: Any, device: torch.device) -> Any:
+    if device.type == "cpu":
+        return prepared
+    for name, value in vars(prepared).items():
+        if isinstance(value, Tensor):
+            setattr(prepared, name, value.to(device))
+    return prepared

@@ -1,0 +1,405 @@
+"""Segments, spans, layout, memory, packing and masks: what the model reads, told once.
+
+Everything downstream (attention, expert routing, scored positions, mode switching) is derived from the
+spans laid out here; no module is told any of it twice.
+
+Shape letters, used in every comment and docstring of the project:
+B batch, L sequence, S keys (cache and sequence), D model width, H heads, K head width, V vocabulary,
+N nodes or pictures, n tokens of one span, d width of one token, E edges, T frames, C channels, P patch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Role = Literal["context", "target"]
+PADDING = -1
+MODALITIES = ("text", "image", "graph", "audio", "video")
+"""Modality ids are positions in this tuple; markers (begin, end, separators) are text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One piece of a sample: some text, one picture, one graph node.
+
+    Args:
+        modality: One of `MODALITIES`.
+        content: A `str` for text, a uint8 tensor `(C, height, width)` for a picture, or None when the
+            model is to produce it.
+        target: Whether the model is trained to produce this segment.
+    """
+
+    modality: str
+    content: Any
+    target: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An ordered list of segments and what is asked of them.
+
+    Args:
+        segments: In reading order.
+        task: `draw`, `name`, `ask`, or any name a data set defines.
+        key: Number that, with the run's seed, decides every random draw made for this sample.
+        meta: What evaluation needs and the model does not read (question kind, choices, concept).
+    """
+
+    segments: tuple[Segment, ...]
+    task: str
+    key: int = 0
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the model reads of a segment; a processor may make several of one segment.
+
+    Args:
+        item: Index of the segment it comes from.
+        modality: Modality of its positions, which routes experts.
+        tokenizer: Name of the tokenizer in the model.
+        head: Name of the head that scores it; None for context.
+        connector: Name of the connector; None for discrete tokens, which the vocabulary embeds.
+        role: `target` spans are scored, `context` spans are only read.
+        place: `sequence`, or `memory` for what is cross-attended.
+        visible: `all`, or `own` when only its own positions may attend to it (a noised copy).
+        source: `item`, `queries` (content-free learned positions) or `null` (the condition dropped).
+        target: Segment whose content is to be produced, where it is not `item`.
+        order: Attention order on the span; None takes the head's, and for context `causal` for text and
+            `full` for the rest.
+    """
+
+    item: int
+    modality: str
+    tokenizer: str
+    head: str | None = None
+    connector: str | None = None
+    role: Role = "context"
+    place: Literal["sequence", "memory"] = "sequence"
+    visible: Literal["all", "own"] = "all"
+    source: Literal["item", "queries", "null"] = "item"
+    target: int | None = None
+    order: Literal["causal", "full"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of positions with one meaning: a span's tokens, or one marker.
+
+    `order` is `causal` (each position after the last), `full` (one constant), or a tuple that gives the
+    order of each position relative to the start of the piece (next-scale, reversed, random).
+    """
+
+    length: int
+    modality: str = "text"
+    role: Role = "context"
+    span: int = PADDING
+    order: Literal["causal", "full"] | tuple[int, ...] = "causal"
+    visible: Literal["all", "own"] = "all"
+    timed: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What each position is; every field is `(B, L)` and -1 marks padding.
+
+    Position i may attend to j if both are of the same sample, `order[j] <= order[i]`, and j's span is
+    visible to i. `span` numbers the pieces of a row, markers included. `position` counts the text positions
+    of a sample, so that text is not moved by the size of a picture; elsewhere it is the place within the
+    span. `timed` gives each position the row of the conditioning table (one row per timed span), or -1.
+    """
+
+    modality: Tensor
+    role: Tensor
+    span: Tensor
+    sample: Tensor
+    position: Tensor
+    order: Tensor
+    own: Tensor
+    timed: Tensor
+    pair_type: Tensor | None = None  # (B, L, L)
+    causal: bool = False  # every row is one sample in plain counting order, padded at the end
+    shared: bool = False  # all rows are equal
+    timed_slice: tuple[int, int] | None = None  # the one timed span of each row, where all rows agree
+
+    FIELDS = ("modality", "role", "span", "sample", "position", "order", "own", "timed")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and positions (B, L)."""
+        return self.sample.shape[0], self.sample.shape[1]
+
+    @property
+    def valid(self) -> Tensor:
+        """Positions that are not padding, `(B, L)` bool."""
+        return self.sample >= 0
+
+    def to(self, device: torch.device | str) -> Layout:
+        """Return the layout on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in self.FIELDS}
+        pair = None if self.pair_type is None else self.pair_type.to(device)
+        return replace(self, **moved, pair_type=pair)
+
+    def mask(self, keys: Layout | None = None) -> Tensor:
+        """Return who may attend to whom, `(B or 1, 1, L, S)` bool, True = visible.
+
+        Args:
+            keys: The layout attended to; this one if None. A cache passes its own.
+        """
+        query, key = self, keys if keys is not None else self
+        if keys is None and self.shared:
+            query = key = self.rows(slice(0, 1))
+        same = query.sample[:, :, None] == key.sample[:, None, :]  # (B, L, S)
+        earlier = key.order[:, None, :] <= query.order[:, :, None]
+        seen = same & earlier
+        if bool(key.own.any()):
+            seen &= ~key.own.bool()[:, None, :] | (query.span[:, :, None] == key.span[:, None, :])
+        return seen[:, None]  # (B, 1, L, S)
+
+    def rows(self, index: slice | Tensor) -> Layout:
+        """Return some of the rows."""
+        picked = {name: getattr(self, name)[index] for name in self.FIELDS}
+        return replace(self, **picked, pair_type=None if self.pair_type is None else self.pair_type[index])
+
+    def prefix_static(self, span: int) -> bool:
+        """Whether nothing before `span` sees it or its time, so its prefix may be computed once.
+
+        True if, in every row, each earlier position has a smaller order than the span's own.
+        """
+        for row in range(self.shape[0]):
+            places = (self.span[row] == span).nonzero().flatten()
+            if len(places) == 0:
+                continue
+            start = int(places[0])
+            before = self.valid[row, :start] & (self.sample[row, :start] == self.sample[row, start])
+            if bool((self.order[row, :start][before] >= self.order[row, places].min()).any()):
+                return False
+            if bool((self.timed[row, :start][before] == self.timed[row, start]).any()) and int(self.timed[row, start]) >= 0:
+                return False
+        return True
+
+
+@dataclass
+class MultimodalSequence:
+    """What the blocks read: embeddings, their layout, what is cross-attended, and the conditioning.
+
+    Args:
+        embeddings: `(B, L, D)`.
+        layout: Meaning of each position.
+        memory: name -> (tokens `(B, M, D)`, visible `(B, L, M)` bool or None).
+        condition: Conditioning vectors, one per timed span, `(spans, D)`; rows are `layout.timed`.
+        keys: Layout of what is attended to where that is more than the sequence itself (a cache).
+    """
+
+    embeddings: Tensor
+    layout: Layout
+    memory: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    condition: Tensor | None = None
+    keys: Layout | None = None
+
+    @functools.cached_property
+    def mask(self) -> Tensor | None:
+        """Attention mask `(B or 1, 1, L, S)`, or None where plain causal attention says it all."""
+        if self.keys is not None:
+            return self.layout.mask(self.keys)
+        return None if self.layout.causal else self.layout.mask()
+
+    @functools.cached_property
+    def timed_positions(self) -> Tensor:
+        """Places of the timed positions in the flattened `(B * L)` sequence."""
+        return (self.layout.timed.flatten() >= 0).nonzero().flatten()
+
+    @functools.cached_property
+    def timed_spans(self) -> Tensor:
+        """For each timed position, its row of `condition`."""
+        return self.layout.timed.flatten()[self.timed_positions]
+
+    def modulate(self, hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """Return `hidden * (1 + scale) + shift` on timed positions, `hidden` elsewhere.
+
+        Args:
+            hidden: `(B, L, D)`.
+            shift: `(spans, D)`, evaluated once per span and never per token.
+            scale: `(spans, D)`.
+        """
+        return self._on_timed(hidden, lambda part, at: part * (1 + at(scale)) + at(shift))
+
+    def gate(self, hidden: Tensor, gate: Tensor) -> Tensor:
+        """Return `hidden * gate` on timed positions, `hidden` elsewhere."""
+        return self._on_timed(hidden, lambda part, at: part * at(gate))
+
+    def _on_timed(self, hidden: Tensor, change: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Tensor:
+        if self.layout.timed_slice is not None:  # no scatter, no per-token copies of the conditioning
+            start, stop = self.layout.timed_slice
+            changed = change(hidden[:, start:stop], lambda table: table[:, None])
+            if stop - start == hidden.shape[1]:
+                return changed
+            return torch.cat((hidden[:, :start], changed, hidden[:, stop:]), dim=1)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        changed = change(flat[self.timed_positions], lambda table: table[self.timed_spans])
+        return flat.index_copy(0, self.timed_positions, changed.to(flat.dtype)).view_as(hidden)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Per-position fields of one sample's pieces, as lists; cached by its pieces."""
+
+    fields: Mapping[str, Tensor]
+    starts: tuple[int, ...]
+    length: int
+    causal: bool
+    timed: tuple[tuple[int, int], ...]  # (start, stop) of each timed piece
+
+
+@functools.lru_cache(maxsize=4096)
+def _lay_out(pieces: tuple[Piece, ...]) -> _Row:
+    columns: dict[str, list[int]] = {name: [] for name in ("modality", "role", "span", "position", "order", "own", "timed")}
+    starts: list[int] = []
+    timed_pieces: list[tuple[int, int]] = []
+    clock, words, causal = 0, 0, True
+    for number, piece in enumerate(pieces):
+        start = len(columns["order"])
+        starts.append(start)
+        n = piece.length
+        columns["modality"] += [MODALITIES.index(piece.modality)] * n
+        columns["role"] += [int(piece.role == "target")] * n
+        columns["span"] += [number] * n
+        first = words if piece.modality == "text" else 0
+        columns["position"] += range(first, first + n)
+        words += n if piece.modality == "text" else 0
+        columns["own"] += [int(piece.visible == "own")] * n
+        columns["timed"] += [len(timed_pieces) if piece.timed else PADDING] * n
+        if piece.timed:
+            timed_pieces.append((start, start + n))
+        if piece.order == "causal":
+            relative: Sequence[int] = range(n)
+        elif piece.order == "full":
+            relative = [0] * n
+        else:
+            relative = piece.order
+        columns["order"] += [clock + step for step in relative]
+        causal = causal and list(relative) == list(range(n)) and piece.visible == "all"
+        clock += max(relative, default=-1) + 1
+    tensors = {name: torch.tensor(values) for name, values in columns.items()}
+    return _Row(tensors, tuple(starts), len(columns["order"]), causal, tuple(timed_pieces))
+
+
+def lay_out(rows: Sequence[Sequence[tuple[Piece, ...]]]) -> tuple[Layout, list[list[tuple[int, ...]]]]:
+    """Lay samples out in rows, padded at the end to the longest.
+
+    Args:
+        rows: For each row its samples (one, or several when packed), each a tuple of pieces.
+
+    Returns:
+        The layout, and for each row and sample the start position of each piece.
+    """
+    plans = [[_lay_out(pieces) for pieces in row] for row in rows]
+    lengths = [sum(plan.length for plan in row) for row in plans]
+    width = max(lengths, default=0)
+    shared = all(row == rows[0] for row in rows[1:])
+    starts: list[list[tuple[int, ...]]] = []
+    table: dict[str, Tensor] = {}
+    timed_rows = 0
+    for name in Layout.FIELDS:
+        fill = 0 if name in ("modality", "role", "position", "order", "own") else PADDING
+        table[name] = torch.full((len(rows), width), fill)
+    for r, row in enumerate(plans):
+        offset = 0
+        begin: list[tuple[int, ...]] = []
+        for s, plan in enumerate(row):
+            stop = offset + plan.length
+            for name, values in plan.fields.items():
+                if name == "timed":
+                    values = torch.where(values >= 0, values + timed_rows, values)
+                elif name == "span" and s:
+                    values = values + int(table["span"][r, :offset].max()) + 1
+                table[name][r, offset:stop] = values
+            table["sample"][r, offset:stop] = s
+            begin.append(tuple(offset + start for start in plan.starts))
+            timed_rows += len(plan.timed)
+            offset = stop
+        starts.append(begin)
+    single = all(len(row) == 1 for row in plans)
+    timed_slice = None
+    if single and plans and all(len(row[0].timed) == 1 for row in plans):
+        slices = {row[0].timed[0] for row in plans}
+        timed_slice = slices.pop() if len(slices) == 1 else None
+    layout = Layout(
+        **table,
+        causal=single and all(row[0].causal for row in plans),
+        shared=shared,
+        timed_slice=timed_slice,
+    )
+    return layout, starts
+
+
+def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Group samples into rows of at most `capacity` positions (first fit, longest first).
+
+    Raises:
+        ValueError: If one sample alone is longer than `capacity`.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        need = lengths[index]
+        if need > capacity:
+            raise ValueError(f"sample {index} has {need} positions but a row holds {capacity}; raise the row length.")
+        for row, free in enumerate(room):
+            if need <= free:
+                rows[row].append(index)
+                room[row] -= need
+                break
+        else:
+            rows.append([index])
+            room.append(capacity - need)
+    return rows
+
+
+class SampleRandom:
+    """Random draws that depend only on (seed, key of the sample, number of the draw).
+
+    The order, noise and time of a sample are then the same after a resume, on another number of
+    processes, and in every arm of a paired comparison.
+
+    Args:
+        seed: Seed of the run.
+        keys: One number per row.
+    """
+
+    def __init__(self, seed: int, keys: Iterable[int]) -> None:
+        self.seed = seed
+        self.keys = list(keys)
+        self._generators = [
+            torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + (key + 1) * 0xBF58476D1CE4E5B9) % 2**63)
+            for key in self.keys
+        ]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def select(self, rows: Sequence[int]) -> SampleRandom:
+        """Return the streams of some rows; they go on where these stand."""
+        chosen = SampleRandom(self.seed, ())
+        chosen.keys = [self.keys[row] for row in rows]
+        chosen._generators = [self._generators[row] for row in rows]
+        return chosen
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return standard normal draws `(rows, *shape)`."""
+        if not self._generators:
+            return torch.zeros(0, *shape)
+        return torch.stack([torch.randn(shape, generator=g) for g in self._generators])
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return uniform draws in [0, 1) `(rows, *shape)`."""
+        if not self._generators:
+            return torch.zeros(0, *shape)
+        return torch.stack([torch.rand(shape, generator=g) for g in self._generators])

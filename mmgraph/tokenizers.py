@@ -1,0 +1,70 @@
+"""The contract of tokenizers, and the lazy names of every installed one.
+
+A tokenizer turns content (strings, pictures) into tokens and back. Discrete ones give integer codes, which
+the model's vocabulary embeds; continuous ones give vectors, which a connector maps to the model's width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from mmgraph import registry
+from mmgraph.configured import Configured
+from mmgraph.fitted import Fitted
+
+
+class Tokenizer(Configured, Fitted, nn.Module, ABC):
+    """Content to tokens and back.
+
+    Shapes:
+        text: `encode(list of str)` gives a list of int64 `(n,)`, lengths differ; `decode` takes such a list.
+        image: `encode((N, C, height, width) uint8)` gives `(N, n, d)` float, or `(N, n)` int64 if discrete;
+            `decode` gives `(N, C, height, width)` uint8.
+
+    What is fitted (a vocabulary, a basis) is kept in buffers, so it travels as tensors with the weights.
+    """
+
+    modality: ClassVar[str]
+    """Which segments it reads."""
+    discrete: ClassVar[bool]
+    """Whether tokens are codes of a finite codebook."""
+    decodes: ClassVar[bool] = True
+    """False for encoders that only see (CLIP-like)."""
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes of a discrete tokenizer."""
+        raise ValueError(f"{type(self).__name__} is continuous: it has no codebook.")
+
+    @property
+    def token_dim(self) -> int:
+        """Width d of one token of a continuous tokenizer."""
+        raise ValueError(f"{type(self).__name__} is discrete: its tokens have no width.")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one picture; text has no fixed number."""
+        raise ValueError(f"{type(self).__name__} has no fixed number of tokens.")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of an image's tokens."""
+        raise ValueError(f"{type(self).__name__} lays its tokens on no grid.")
+
+    def fit(self, contents: Iterable[Any]) -> None:  # noqa: B027 - most tokenizers have nothing to fit
+        """Learn what is learned from training contents (a vocabulary, a basis) and mark it fitted."""
+
+    @abstractmethod
+    def encode(self, contents: Any) -> Tensor | list[Tensor]:
+        """Return the tokens of contents."""
+
+    @abstractmethod
+    def decode(self, tokens: Tensor | Sequence[Tensor]) -> Any:
+        """Return the contents of tokens."""
+
+
+__getattr__, __dir__ = registry.lazy("tokenizers")

@@ -1,0 +1,1 @@
+"""First-party transformer blocks, one idea per file."""

@@ -1,0 +1,1 @@
+"""First-party connectors, one idea per file."""

@@ -1,0 +1,1 @@
+"""First-party heads (objectives), one idea per file."""

@@ -1,0 +1,1 @@
+"""First-party processors, one idea per file."""

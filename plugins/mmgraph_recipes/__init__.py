@@ -1,0 +1,1 @@
+"""First-party recipes: one YAML file each; the first comment line is the title."""

@@ -1,0 +1,1 @@
+"""First-party tokenizers, one idea per file."""
