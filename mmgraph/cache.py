@@ -78,6 +78,8 @@ class Cache:
         placed["span"] = layout.span + self._pieces[:, None]
         placed["position"] = layout.position + self._words[:, None] * text
         self.staged_stop = longest + width
+        if self._staged is not None:
+            self._forget_beyond_end()  # an uncommitted longer stage would show in the shorter rows
         if self._uniform is not None:
             self._places = None
             for name, value in placed.items():
@@ -111,6 +113,7 @@ class Cache:
         self._pieces = torch.maximum(self._pieces, torch.where(valid, staged.span + 1, 0).amax(1))
         self._words = self._words + (valid & (staged.modality == 0)).sum(1)
         self.lengths = self.lengths + counts
+        self._staged = None
         self._uniform = self._uniform + width if whole and self._uniform is not None else self._one_length()
         self._forget_beyond_end()
 

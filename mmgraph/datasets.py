@@ -42,6 +42,8 @@ class Dataset(LightningDataModule):
     supported_tasks: tuple[str, ...] = ("draw", "name", "ask")
     credits: str = ""
     """Line of credit that reports and the site show."""
+    description: str = ""
+    """What the pictures are, in one line for reports: how many, of which groups, from where."""
 
     def __init__(
         self,
@@ -127,6 +129,10 @@ class Dataset(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Sample]:
         """Return the test loader."""
         return self._evaluation_loader("test")
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave the samples alone: the model moves the tensors it makes of them."""
+        return batch
 
     def _evaluation_loader(self, split: Split) -> DataLoader[Sample]:
         samples = [sample for task, weight in self.tasks.items() if weight > 0 for sample in self.evaluation(split, task)]

@@ -7,6 +7,7 @@ prefix before it is computed once and the halves of guidance run as one batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -120,10 +121,19 @@ def interleave(
             found, drawing = write(model, [sample], seed=seed, may_draw=True)[0]
         if modality == "image" or found:
             added.append(Segment(modality, found))
-            segments.append(added[-1])
+            segments = _append(model, segments, added[-1])
         if modality == "text" and not drawing:
             break
     return added
+
+
+def _append(model: UnifiedModel, segments: list[Segment], new: Segment) -> list[Segment]:
+    """Return the segments with a new one; a text that goes on after a text becomes one with it."""
+    if new.modality != "text" or not segments or segments[-1].modality != "text":
+        return [*segments, new]
+    tokenizer = model.tokenizers[model.spans(Sample((new,), "interleave"), False)[0].tokenizer]
+    codes = torch.cat(list(tokenizer.encode([segments[-1].content, new.content])))
+    return [*segments[:-1], Segment("text", tokenizer.decode([codes])[0])]
 
 
 # -- writing ------------------------------------------------------------------------------------------------
@@ -148,37 +158,35 @@ def write(
         max_tokens: Most tokens; None = the model's default.
         temperature: 0 takes the most likely; None = the model's default.
         seed: With each sample's key, decides what is drawn.
-        may_draw: Whether a text may end with a begin-of-image.
+        may_draw: Whether a text may end with a begin-of-image, and goes on after a text without a separator.
         use_cache: False reads the whole text again for each token (for tests and timing).
 
     Returns:
         The texts, and whether each ended with a begin-of-image.
     """
-    was_training = model.training
-    model.eval()
-    span, prefix, _ = _prefix(model, samples, seed)
-    head = _head_of(model, span)
-    ends = (EOS, BOI) if may_draw else (EOS,)
-    allowed = model.vocabulary.allowed(span.tokenizer, *ends)
-    words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())
-    room = min(max_tokens or model.sampling.max_text, model.max_text - words)
-    if room < 1:
-        raise UsageError(f"the prompt has {words} text positions, the model holds {model.max_text}: no room to write.")
-    reader = _CachedReader(model, prefix, room) if use_cache else _PlainReader(model, prefix)
+    with _evaluating(model):
+        span, prefix, _ = _prefix(model, samples, seed, go_on=may_draw)
+        head = _head_of(model, span)
+        ends = (EOS, BOI) if may_draw else (EOS,)
+        allowed = model.vocabulary.allowed(span.tokenizer, *ends)
+        words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())
+        room = min(max_tokens or model.sampling.max_text, model.max_text - words)
+        if room < 1:
+            raise UsageError(f"the prompt has {words} text positions, the model holds {model.max_text}: no room to write.")
+        reader = _CachedReader(model, prefix, room) if use_cache else _PlainReader(model, prefix)
 
-    def run(last: Tensor, time: Tensor | None) -> Tensor:
-        hidden = reader.prefill() if last.numel() == 0 else reader.read(last)
-        return head.predict(hidden).masked_fill(~allowed, -torch.inf)  # (N, V)
+        def run(last: Tensor, time: Tensor | None) -> Tensor:
+            hidden = reader.prefill() if last.numel() == 0 else reader.read(last)
+            return head.predict(hidden).masked_fill(~allowed, -torch.inf)  # (N, V)
 
-    random = SampleRandom(seed, [sample.key for sample in samples])
-    temperature = model.sampling.temperature if temperature is None else temperature
-    done = torch.zeros(len(samples), dtype=torch.bool)
-    drawn = torch.zeros(len(samples), 0, dtype=torch.long)
-    for drawn in head.sample(run, (len(samples),), num_steps=room, random=random, temperature=temperature):
-        done |= torch.isin(drawn[:, -1].cpu(), torch.tensor(ends))
-        if bool(done.all()):
-            break
-    model.train(was_training)
+        random = SampleRandom(seed, [sample.key for sample in samples])
+        temperature = model.sampling.temperature if temperature is None else temperature
+        done = torch.zeros(len(samples), dtype=torch.bool)
+        drawn = torch.zeros(len(samples), 0, dtype=torch.long)
+        for drawn in head.sample(run, (len(samples),), num_steps=room, random=random, temperature=temperature):
+            done |= torch.isin(drawn[:, -1].cpu(), torch.tensor(ends))
+            if bool(done.all()):
+                break
     results = []
     for row in drawn.tolist():
         stop = next((k for k, token in enumerate(row) if token in ends), len(row))
@@ -278,35 +286,38 @@ def paint(
     Reference:
         Ho and Salimans, Classifier-Free Diffusion Guidance, 2022.
     """
-    was_training = model.training
-    model.eval()
-    scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
-    span, prefix, n = _prefix(model, samples, seed, contrast=scale != 1.0)
-    head, tokenizer = _head_of(model, span), model.tokenizers[span.tokenizer]
-    rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
-    piece = model.assembler.piece(span, n)
-    layout, starts = lay_out([[(piece,)] for _ in range(rows * copies)])
-    width = layout.shape[1]
-    places = torch.arange(rows * copies * width).view(-1, width)
-    reader: Any = _SpanReader(model, prefix, layout) if use_cache else _PlainSpanReader(model, prefix, layout)
+    with _evaluating(model):
+        scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
+        span, prefix, n = _prefix(model, samples, seed, contrast=scale != 1.0)
+        head, tokenizer = _head_of(model, span), model.tokenizers[span.tokenizer]
+        if head.shift:
+            raise UsageError(
+                f"head '{span.head}' ({type(head).__name__}) predicts one token from the last, but images are drawn as "
+                "whole spans; use a head without shift."
+            )
+        rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
+        piece = model.assembler.piece(span, n)
+        layout, starts = lay_out([[(piece,)] for _ in range(rows * copies)])
+        width = layout.shape[1]
+        places = torch.arange(rows * copies * width).view(-1, width)
+        reader: Any = _SpanReader(model, prefix, layout) if use_cache else _PlainSpanReader(model, prefix, layout)
 
-    def run(inputs: Tensor, time: Tensor | None) -> Tensor:
-        inputs = inputs.to(model.device)
-        times = torch.ones(0) if time is None else time.repeat(copies)
-        group = Group(span.tokenizer, span.connector, inputs.repeat(copies, *[1] * (inputs.ndim - 1)), places)
-        hidden, condition = reader.read(group, times)
-        given = head.predict(hidden, condition)
-        if copies == 1:
-            return given
-        told, untold = given.chunk(copies)
-        return untold + scale * (told - untold)
+        def run(inputs: Tensor, time: Tensor | None) -> Tensor:
+            inputs = inputs.to(model.device)
+            times = torch.ones(0) if time is None else time.repeat(copies)
+            group = Group(span.tokenizer, span.connector, inputs.repeat(copies, *[1] * (inputs.ndim - 1)), places)
+            hidden, condition = reader.read(group, times)
+            given = head.predict(hidden, condition)
+            if copies == 1:
+                return given
+            told, untold = given.chunk(copies)
+            return untold + scale * (told - untold)
 
-    shape = (rows, n) if head.discrete else (rows, n, tokenizer.token_dim)
-    random = SampleRandom(seed, [sample.key for sample in samples])
-    steps = num_steps or model.sampling.num_steps
-    for tokens in head.sample(run, shape, num_steps=steps, random=random, temperature=temperature):
-        yield tokenizer.decode(tokens).cpu()
-    model.train(was_training)
+        shape = (rows, n) if head.discrete else (rows, n, tokenizer.token_dim)
+        random = SampleRandom(seed, [sample.key for sample in samples])
+        steps = num_steps or model.sampling.num_steps
+        for tokens in head.sample(run, shape, num_steps=steps, random=random, temperature=temperature):
+            yield tokenizer.decode(tokens).cpu()
 
 
 class _SpanReader:
@@ -377,6 +388,17 @@ def guidance_scale(guidance: Guidance) -> float:
     return float(guidance)
 
 
+@contextmanager
+def _evaluating(model: UnifiedModel) -> Iterator[None]:
+    """Turn dropout off, and on again however the block is left."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def _open(sample: Sample) -> Sample:
     last = sample.segments[-1]
     return replace(sample, segments=(*sample.segments[:-1], replace(last, content=None, target=True)))
@@ -384,9 +406,9 @@ def _open(sample: Sample) -> Sample:
 
 def _texts(model: UnifiedModel, contexts: Sequence[tuple[Segment, ...]], task: str, batch_size: int) -> list[str]:
     texts: list[str] = []
-    for start in range(0, len(contexts), batch_size):
-        part = [Sample((*c, Segment("text", None, target=True)), task, k) for k, c in enumerate(contexts[start : start + batch_size])]
-        texts += [text for text, _ in write(model, part)]
+    samples = [Sample((*c, Segment("text", None, target=True)), task, key) for key, c in enumerate(contexts)]
+    for start in range(0, len(samples), batch_size):
+        texts += [text for text, _ in write(model, samples[start : start + batch_size])]
     return texts
 
 
@@ -397,14 +419,19 @@ def _head_of(model: UnifiedModel, span: Span) -> Any:
 
 
 def _prefix(
-    model: UnifiedModel, samples: Sequence[Sample], seed: int, *, contrast: bool = False
+    model: UnifiedModel, samples: Sequence[Sample], seed: int, *, contrast: bool = False, go_on: bool = False
 ) -> tuple[Span, Assembly, int]:
-    """Lay out what stands before the open span; with `contrast`, once more without the text."""
+    """Lay out what stands before the open span; with `contrast`, once more without the text.
+
+    With `go_on` an open text after a text continues it: no separator stands between them.
+    """
     spans = [model.spans(sample, False) for sample in samples]
     last = spans[0][-1]
     if any(own[-1].head != last.head or own[-1].role != "target" for own in spans):
         raise UsageError("the last segment of every sample must be the open one, all of one modality.")
     rows, given = list(samples), list(spans)
+    if go_on:
+        given = [own[:-1] if [span.modality for span in own[-2:]] == ["text"] * 2 else own for own in spans]
     if contrast:
         rows += samples
         given += [without(own, "text") for own in spans]

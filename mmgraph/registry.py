@@ -103,11 +103,13 @@ def find(kind: str, name: str) -> Entry:
     """
     matches = [entry for entry in declared(kind) if entry.name == name]
     if not matches:
-        raise UnknownPluginError(f"there is no plugin '{name}' in mmgraph.{kind}. {nearest(name, names(kind))}")
+        known = nearest(name, names(kind))
+        raise UnknownPluginError(f"there is no plugin '{name}' in mmgraph.{kind}. {known}")
     if len(matches) > 1:
         claims = " and ".join(f"'{entry.distribution}' ({entry.target})" for entry in matches)
         raise DuplicatePluginError(
-            f"two distributions claim mmgraph.{kind}.{name}: {claims}. Uninstall one, or rename its entry point."
+            f"two distributions claim mmgraph.{kind}.{name}: {claims}. "
+            "Uninstall one, or rename its entry point."
         )
     return matches[0]
 
@@ -120,7 +122,7 @@ def load(kind: str, name: str) -> Any:
 def lazy(kind: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a contract module."""
 
-    def __getattr__(name: str) -> Any:
+    def get_plugin(name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
@@ -128,10 +130,10 @@ def lazy(kind: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
         except UnknownPluginError as error:
             raise AttributeError(str(error)) from None
 
-    def __dir__() -> list[str]:
+    def list_plugins() -> list[str]:
         return names(kind)
 
-    return __getattr__, __dir__
+    return get_plugin, list_plugins
 
 
 def plugin_packages() -> set[str]:
@@ -153,6 +155,18 @@ def folder(entry: Entry) -> Path | None:
     return None
 
 
+def duplicates() -> list[str]:
+    """Return one line per name that two distributions claim."""
+    lines = []
+    for kind in KINDS:
+        for name in names(kind) if kind in CLASS_KINDS else ():
+            try:
+                find(kind, name)
+            except DuplicatePluginError as error:
+                lines.append(str(error))
+    return lines
+
+
 def stale() -> list[str]:
     """Return one line per editable distribution whose pyproject and installed entry points differ.
 
@@ -170,12 +184,13 @@ def stale() -> list[str]:
             if group.startswith(GROUP)
             for plugin, target in table.items()
         }
-        installed = {(e.kind, e.name, e.target) for kind in KINDS for e in declared(kind) if e.distribution == name}
-        changed = sorted(f"{kind}.{plugin}" for kind, plugin, _ in wanted ^ installed)
+        entries = [entry for kind in KINDS for entry in declared(kind) if entry.distribution == name]
+        installed = {(entry.kind, entry.name, entry.target) for entry in entries}
+        changed = dict.fromkeys(sorted(f"{kind}.{plugin}" for kind, plugin, _ in wanted ^ installed))
         if changed:
             lines.append(
-                f"{name}: {', '.join(dict.fromkeys(changed))} changed in {source / 'pyproject.toml'} since it was installed; "
-                f"run: pip install -e {source}"
+                f"{name}: {', '.join(changed)} changed in {source / 'pyproject.toml'} since it was "
+                f"installed; run: pip install -e {source}"
             )
     return lines
 

@@ -18,6 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from mmgraph.errors import UsageError
+
 Role = Literal["context", "target"]
 PADDING = -1
 MODALITIES = ("text", "image", "graph", "audio", "video")
@@ -229,7 +231,7 @@ class MultimodalSequence:
             shift: `(spans, D)`, evaluated once per span and never per token.
             scale: `(spans, D)`.
         """
-        return self._on_timed(hidden, lambda part, at: part * (1 + at(scale)) + at(shift))
+        return self._on_timed(hidden, lambda part, at: torch.addcmul(at(shift), part, 1 + at(scale)))
 
     def gate(self, hidden: Tensor, gate: Tensor) -> Tensor:
         """Return `hidden * gate` on timed positions, `hidden` elsewhere."""
@@ -238,12 +240,12 @@ class MultimodalSequence:
     def _on_timed(self, hidden: Tensor, change: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Tensor:
         if self.layout.timed_slice is not None:  # no scatter, no per-token copies of the conditioning
             start, stop = self.layout.timed_slice
-            changed = change(hidden[:, start:stop], lambda table: table[:, None])
-            if stop - start == hidden.shape[1]:
-                return changed
-            return torch.cat((hidden[:, :start], changed, hidden[:, stop:]), dim=1)
+            # split and not slices: its gradient is one copy, theirs are three padded tensors to add up
+            before, timed, after = hidden.split((start, stop - start, hidden.shape[1] - stop), dim=1)
+            return torch.cat((before, change(timed, lambda table: table[:, None]), after), dim=1)
         flat = hidden.reshape(-1, hidden.shape[-1])
-        changed = change(flat[self.timed_positions], lambda table: table[self.timed_spans])
+        timed = flat.index_select(0, self.timed_positions)  # the gradient of plain indexing sorts its index first
+        changed = change(timed, lambda table: table.index_select(0, self.timed_spans))
         return flat.index_copy(0, self.timed_positions, changed.to(flat.dtype)).view_as(hidden)
 
 
@@ -344,14 +346,14 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Group samples into rows of at most `capacity` positions (first fit, longest first).
 
     Raises:
-        ValueError: If one sample alone is longer than `capacity`.
+        UsageError: If one sample alone is longer than `capacity`.
     """
     rows: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         need = lengths[index]
         if need > capacity:
-            raise ValueError(f"sample {index} has {need} positions but a row holds {capacity}; raise the row length.")
+            raise UsageError(f"sample {index} has {need} positions but a row holds {capacity}; raise the row length.")
         for row, free in enumerate(room):
             if need <= free:
                 rows[row].append(index)

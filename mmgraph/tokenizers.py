@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmgraph import registry
 from mmgraph.configured import Configured
+from mmgraph.errors import UsageError
 from mmgraph.fitted import Fitted
 
 
@@ -54,6 +55,13 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
     def grid(self) -> tuple[int, int]:
         """Rows and columns of an image's tokens."""
         raise ValueError(f"{type(self).__name__} lays its tokens on no grid.")
+
+    def reconstruct(self, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return `(N, C, height, width)` reconstructions of floats in [-1, 1], and auxiliary losses by name.
+
+        What `mmgraph.models.Autoencoder` trains; gradients flow.
+        """
+        raise UsageError(f"{type(self).__name__} has no weights to train as an autoencoder.")
 
     def fit(self, contents: Iterable[Any]) -> None:  # noqa: B027 - most tokenizers have nothing to fit
         """Learn what is learned from training contents (a vocabulary, a basis) and mark it fitted."""

@@ -200,7 +200,8 @@ class Assembler:
                 if opened:
                     return plan
                 if len(tokens[number]):
-                    plan.pieces.append(Piece(len(tokens[number]), "text", span.role, number))
+                    order = span.order or "causal"
+                    plan.pieces.append(Piece(len(tokens[number]), "text", span.role, number, order, span.visible))
                     plan.fills.append(number)
                 after_text = True
                 continue
@@ -211,7 +212,8 @@ class Assembler:
             plan.fills.append(number)
             mark(EOI)
             after_text = False
-        mark(EOS)
+        if closed:
+            mark(EOS)
         return plan
 
     def piece(self, span: Span, num_tokens: int, number: int = 0) -> Piece:
@@ -262,7 +264,8 @@ class Assembler:
             key = (entry.span.tokenizer, entry.span.connector, entry.span.head, len(entry.tokens))
             kinds.setdefault(key, []).append(entry)
         groups: dict[tuple[str, str | None, int], list[Group]] = {}
-        for (tokenizer, connector, head_name, n), entries in kinds.items():
+        # in one order for every batch: two heads draw from the same sample's stream in turn
+        for (tokenizer, connector, head_name, n), entries in sorted(kinds.items(), key=lambda kind: str(kind[0])):
             tokens = torch.stack([entry.tokens for entry in entries])
             if connector is None:
                 tokens = self.vocabulary.ids(tokenizer, tokens)

@@ -40,7 +40,9 @@ class EMA(WeightAveraging):
         if stage != "fit":
             return
         pl_module.configure_model()
-        self._average_model = AveragedModel(pl_module, device=self._device or pl_module.device, use_buffers=False)
+        self._average_model = AveragedModel(
+            pl_module, device=self._device or pl_module.device, use_buffers=False
+        )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Pair each average with its weight: the strategy has put the model on its device by now."""

@@ -16,6 +16,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from mmgraph import zoo
 from mmgraph.configured import config_of, instantiate
@@ -34,29 +35,41 @@ def save(model: Any, folder: str | Path, *, half: bool = False) -> Path:
         half: Store floating-point tensors in half precision.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             text = yaml.safe_dump(config_of(model), sort_keys=False, allow_unicode=True)
             (fresh / CONFIG).write_text(text, encoding="utf-8")
             save_file(state, fresh / WEIGHTS)
             os.chmod(fresh, 0o755)
-            if folder.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-                os.rename(folder, old / "old")
-                os.rename(fresh, folder)
-                shutil.rmtree(old)
-            else:
-                os.rename(fresh, folder)
+            _put(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise RunError(f"the model could not be saved in {folder}: {error}. What was there before is unchanged.") from error
     return folder
+
+
+def _put(fresh: Path, folder: Path) -> None:
+    """Move a finished folder to its place; if that fails, what was there comes back."""
+    if not folder.exists():
+        os.rename(fresh, folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        os.rename(folder, aside / "old")
+        os.rename(fresh, folder)
+    except BaseException:
+        if not folder.exists():
+            os.rename(aside / "old", folder)
+        raise
+    finally:
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def resolve(reference: str | Path) -> Path:
@@ -114,9 +127,11 @@ def load(reference: str | Path) -> Any:
     folder = resolve(reference)
     try:
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RunError(f"{folder / CONFIG} is no YAML ({error}); restore it from a copy.") from error
     model = instantiate(config)
+    if not isinstance(model, nn.Module):
+        raise RunError(f"{folder / CONFIG} describes no model; restore it from a copy.")
     state = state_of(reference)
     try:
         if hasattr(model, "load_tokenizers"):

@@ -95,6 +95,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
     # -- building -------------------------------------------------------------------------------------------
 
     def _check_parts(self) -> None:
+        owners: dict[tuple[str, str], str] = {}
         for span in self.processor.templates():
             named = (("tokenizer", span.tokenizer, self.tokenizers), ("connector", span.connector, self.connectors))
             for kind, name, parts in (*named, ("head", span.head, self.heads)):
@@ -102,6 +103,18 @@ class UnifiedModel(Configured, lightning.LightningModule):
                     raise UsageError(
                         f"{type(self.processor).__name__} makes {span.modality} spans with the {kind} '{name}', which the "
                         f"model does not have. {nearest(name, parts)} Add it under model.{kind}s."
+                    )
+            if span.place != "sequence" or span.source == "queries":
+                raise UsageError(
+                    f"{type(self.processor).__name__} makes {span.modality} spans with place '{span.place}' and source "
+                    f"'{span.source}', but {type(self).__name__} reads items in the sequence only; use another processor."
+                )
+            for kind, part in (("connector", span.connector), ("head", span.head)):
+                owner = owners.setdefault((kind, part), span.tokenizer) if part is not None else span.tokenizer
+                if owner != span.tokenizer:
+                    raise UsageError(
+                        f"{type(self.processor).__name__} joins the {kind} '{part}' to the tokenizers '{owner}' and "
+                        f"'{span.tokenizer}', but it is built for one; give each tokenizer a {kind} of its own."
                     )
             tokenizer = self.tokenizers[span.tokenizer]
             who = f"tokenizer '{span.tokenizer}' ({type(tokenizer).__name__})"
@@ -125,6 +138,15 @@ class UnifiedModel(Configured, lightning.LightningModule):
         unknown = sorted(set(self.loss_weights) - set(self.heads))
         if unknown:
             raise UsageError(f"loss_weights names the head '{unknown[0]}'. {nearest(unknown[0], self.heads)}")
+        read = {span.modality for span in self.processor.templates()}
+        unknown = sorted(set(self.condition_dropout) - read)
+        if unknown:
+            raise UsageError(f"condition_dropout names the modality '{unknown[0]}'. {nearest(unknown[0], read)}")
+        total = sum(self.condition_dropout.values())
+        if total > 1 or any(share < 0 for share in self.condition_dropout.values()):
+            raise UsageError(
+                f"the shares of condition_dropout must be 0 or more and at most 1 in sum, not {total:g}: one draw decides."
+            )
 
     def configure_model(self) -> None:
         """Fit the tokenizers on the training data and create what depends on their sizes; once."""
@@ -172,7 +194,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             block = self._prototype[0].spawn()
             block.build(self.dim, self.condition_dim)
             self.blocks.append(block)
-        self.final_norm = nn.RMSNorm(self.dim)
+        self.final_norm = nn.RMSNorm(self.dim, elementwise_affine=False)  # the heads' matrices can hold a gain
         text = [name for name, tok in head_tokenizer.items() if self.tokenizers[tok].modality == "text"]
         self.assembler = Assembler(
             self.tokenizers,  # type: ignore[arg-type]

@@ -55,10 +55,10 @@ class DenseBlock(Block):
         if dim % self.num_heads:
             raise UsageError(f"num_heads {self.num_heads} does not divide the model's dim {dim}; choose a divisor.")
         inner = 8 * round(self.mlp_ratio * dim * 2 / 3 / 8)
-        self.attention_norm = nn.RMSNorm(dim)
+        self.attention_norm = nn.RMSNorm(dim, elementwise_affine=False)  # the matrix that follows can hold a gain
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim, bias=False)
-        self.mlp_norm = nn.RMSNorm(dim)
+        self.mlp_norm = nn.RMSNorm(dim, elementwise_affine=False)
         self.gate_and_up = nn.Linear(dim, 2 * inner, bias=False)
         self.down = nn.Linear(inner, dim, bias=False)
         if condition_dim:
@@ -92,5 +92,6 @@ class DenseBlock(Block):
         return F.dropout(mixed, self.dropout, self.training)
 
     def _feed_forward(self, read: Tensor) -> Tensor:
-        gate, up = self.gate_and_up(read).chunk(2, dim=-1)
+        # two products of one matrix: splitting one product would cost a copy of its whole gradient
+        gate, up = (F.linear(read, weight) for weight in self.gate_and_up.weight.chunk(2))
         return F.dropout(self.down(F.silu(gate) * up), self.dropout, self.training)

@@ -86,7 +86,10 @@ class NextTokenHead(Head):
                 chosen = logits.argmax(-1)
             else:
                 cumulative = (logits.float() / temperature).softmax(-1).cumsum(-1)
-                draw = random.uniform().to(cumulative.device)[:, None] * cumulative[:, -1:]
-                chosen = torch.searchsorted(cumulative, draw).squeeze(-1).clamp_max(logits.shape[-1] - 1)
+                total = cumulative[:, -1:]
+                draw = random.uniform().to(total.device)[:, None] * total
+                # a draw of exactly 0, or one rounded up to the total, must not take an impossible id
+                draw = torch.minimum(draw, torch.nextafter(total, torch.zeros_like(total)))
+                chosen = torch.searchsorted(cumulative, draw, right=True).squeeze(-1)
             drawn = torch.cat((drawn.to(chosen.device), chosen[:, None]), dim=1)
             yield drawn

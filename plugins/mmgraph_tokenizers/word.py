@@ -12,12 +12,12 @@ from torch import Tensor
 from mmgraph.errors import RunError
 from mmgraph.tokenizers import Tokenizer
 
-_WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
 UNKNOWN = "<unk>"
+_WORD = re.compile(rf"{UNKNOWN}|\w+(?:['’]\w+)?|[^\w\s]")
 
 
 class WordTokenizer(Tokenizer):
-    """One code per lower-cased word or punctuation mark, most frequent first.
+    """One code per lower-cased word or punctuation mark, most frequent first; `<unk>` in a text is the unknown word.
 
     Shapes:
         list of N str to list of N int64 `(n,)`.
@@ -53,7 +53,7 @@ class WordTokenizer(Tokenizer):
         counts = Counter(word for text in contents for word in _WORD.findall(text.lower()))
         if not counts:
             raise RunError("the word tokenizer found no word in the training texts; check the data set's texts.")
-        ranked = sorted((word for word, count in counts.items() if count >= self.min_count), key=lambda w: (-counts[w], w))
+        ranked = sorted((word for word, count in counts.items() if count >= self.min_count and word != UNKNOWN), key=lambda w: (-counts[w], w))
         names = [UNKNOWN, *ranked[: self.vocab_size - 1]]
         self.words = torch.tensor(list("\n".join(names).encode()), dtype=torch.uint8)
         self.restore()

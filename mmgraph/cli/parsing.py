@@ -1,0 +1,246 @@
+"""Lightning's command line, made to explain itself: configuration in, model, data and trainer out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
+
+from mmgraph import imports
+from mmgraph.cli import training
+from mmgraph.cli.checkpoints import LastCheckpoint, SafeCheckpointIO, read
+from mmgraph.cli.diagnosis import Diagnosis, Source, command_line
+from mmgraph.cli.progress import ProgressLine
+from mmgraph.cli.records import Reseed, RunLogger, SaveResolvedConfig, TrainingRecord
+from mmgraph.cli.rundir import RunDirectory, first_process
+from mmgraph.cli.stops import StopOnNonFinite, StopOnSignal
+from mmgraph.datasets import Dataset
+from mmgraph.errors import RunError, UsageError
+
+
+class RunCLI(LightningCLI):
+    """One training command: parses at construction, builds in `build`.
+
+    Args:
+        request: What was typed.
+    """
+
+    def __init__(self, request: training.Request) -> None:
+        self.request = request
+        imports.guard_jsonargparse()
+        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_kwargs={
+                "prog": f"mmgraph {request.verb}",
+                "usage": f"mmgraph {request.verb} -c RECIPE|FILE.yaml [flags]",
+                "description": None,
+                "parser_mode": "omegaconf+",
+                "exit_on_error": False,
+            },
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=request.argv,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    # -- reading the configuration -------------------------------------------------------------------------
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, turning every failure into a message that names the key, the place and what would fit."""
+        if any(arg in ("-h", "--help") for arg in args):
+            print(training.options_help(self.request.verb))
+        imports.refused.clear()
+        sources = self._sources()
+        diagnosis = Diagnosis(parser, sources)
+        diagnosis.check()
+        try:
+            self.config = parser.parse_args(args)
+        except OmegaConfBaseException as error:
+            raise UsageError(diagnosis.reference(error)) from error
+        except (ArgumentError, ValueError, TypeError) as error:
+            raise UsageError(diagnosis.explain(error)) from error
+        for line in diagnosis.dropped(self.config):
+            print(f"mmgraph: warning: {line}", file=sys.stderr)
+        self._follow_seed()
+
+    def _sources(self) -> list[Source]:
+        sources = []
+        for path in self.request.configs:
+            try:
+                values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+            except OSError as error:
+                raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+            if not isinstance(values, dict):
+                raise UsageError(
+                    f"{path} holds no configuration: expected keys such as model, data and trainer."
+                )
+            sources.append(Source(str(path), values))
+        sources.append(Source("the command line", command_line(self.request.argv)))
+        return sources
+
+    def _follow_seed(self) -> None:
+        """Let `--seed` reach everything that has a seed."""
+        seed = self.request.options.seed
+        if seed is None:
+            return
+        if seed < 0:
+            raise UsageError(f"--seed must be 0 or more, not {seed}.")
+        self.config["seed_everything"] = seed
+        for part in ("data", "model"):
+            arguments = (self.config.get(part) or {}).get("init_args")
+            if arguments is not None and "seed" in arguments:
+                arguments["seed"] = seed
+
+    def instantiate_classes(self) -> None:
+        """Wait: `build` does it, when the run directory is known to be free."""
+
+    # -- the run -------------------------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config.get("seed_everything") or 0)
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run directory."""
+        return training.directory_of(self.request, self.seed)
+
+    def start_from(self) -> Path | None:
+        """Return the checkpoint to load, or None; claims the run directory for a fit.
+
+        Raises:
+            UsageError: If the directory is taken, or there is nothing to load.
+        """
+        options = self.request.options
+        directory = self.directory
+        given: Path | None = options.ckpt_path
+        if self.request.verb == "fit":
+            if first_process():
+                directory.claim(resume=options.resume, overwrite=options.overwrite)
+            if given is None and options.resume:
+                if directory.checkpoint.is_file():
+                    given = directory.checkpoint
+                elif first_process():
+                    print(
+                        f"mmgraph: {directory.path} has no checkpoint yet: starting at step 0.",
+                        file=sys.stderr,
+                    )
+        elif given is None:
+            given = directory.checkpoint
+            if not given.is_file():
+                raise UsageError(
+                    f"there is no checkpoint {given}. Train first (mmgraph fit ...), or name a run by --run "
+                    "DIR or a checkpoint by --ckpt_path FILE."
+                )
+        if given is not None:
+            read(given)  # say what is wrong with it before anything is built
+        return given
+
+    def build(self) -> None:
+        """Create data, model and trainer.
+
+        Raises:
+            UsageError: If a part refuses its options.
+        """
+        with _as_usage("the configuration"):
+            self.config_init = self.parser.instantiate_classes(self.config)
+            self.datamodule = self._get(self.config_init, "data")
+            self.model = self._get(self.config_init, "model")
+            self.trainer = self.instantiate_trainer()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Create the trainer with what every run has: checkpoint, log, progress, guards."""
+        config = dict(self._get(self.config_init, "trainer", default={}))
+        fitting = self.request.verb == "fit"
+        plugins = config.get("plugins")
+        config["plugins"] = [
+            *(plugins if isinstance(plugins, list) else [plugins] if plugins else []),
+            SafeCheckpointIO(),
+        ]
+        if config.get("enable_model_summary") is None:
+            config["enable_model_summary"] = False
+        own: list[Any] = (
+            [ProgressLine()] if fitting and config.get("enable_progress_bar") is not False else []
+        )
+        if not own:
+            config["enable_progress_bar"] = False
+        if fitting:
+            own += self._training_callbacks()
+            if config.get("logger") in (None, True):
+                config["logger"] = RunLogger(self.directory)
+        elif config.get("logger") in (None, True):
+            config["logger"] = False
+        if isinstance(self.datamodule, Dataset):
+            config["use_distributed_sampler"] = False  # its stream divides itself among the processes
+        config["default_root_dir"] = config.get("default_root_dir") or str(self.directory.path)
+        config["callbacks"] = _as_list(config.get("callbacks")) + own
+        if any(isinstance(callback, LastCheckpoint) for callback in own):
+            config["enable_checkpointing"] = True
+        return self.trainer_class(**{**config, **kwargs})
+
+    def _training_callbacks(self) -> list[Any]:
+        about = {"recipe": self.recipe, "command": self.request.command}
+        self.signals = StopOnSignal()
+        self.checkpoint = LastCheckpoint(self.directory.checkpoint, self.request.options.checkpoint_seconds)
+        return [
+            Reseed(self.seed),
+            StopOnNonFinite(),
+            SaveResolvedConfig(self.parser, self.config, directory=self.directory, **about),
+            TrainingRecord(self.directory, seed=self.seed, **about),
+            self.signals,
+            self.checkpoint,
+        ]
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe, as reports show it."""
+        return training.recipe_of(self.request)
+
+    def guarded(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a trainer's method; Lightning's refusals become usage errors."""
+        try:
+            return method(*args, **kwargs)
+        except MisconfigurationException as error:
+            raise UsageError(_flat(error)) from error
+        except SystemExit as error:  # Lightning's answer to a second Ctrl-C
+            if self.request.verb == "fit" and self.signals.received is not None:
+                raise KeyboardInterrupt from error
+            raise
+
+
+@contextlib.contextmanager
+def _as_usage(what: str) -> Iterator[None]:
+    """Turn the refusals of constructors into usage errors."""
+    try:
+        yield
+    except (UsageError, RunError):
+        raise
+    except (MisconfigurationException, ValueError, TypeError, ArgumentError) as error:
+        raise UsageError(f"{what} is refused: {_flat(error)}") from error
+
+
+def _flat(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value] if value is not None else []

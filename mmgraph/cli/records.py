@@ -1,0 +1,215 @@
+"""What a training writes about itself: its resolved configuration, its metrics and its figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import random
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+from mmgraph import __version__
+from mmgraph.cli.rundir import RECIPE_LINE, RunDirectory, first_process, write_atomically
+
+
+class SaveResolvedConfig(SaveConfigCallback):
+    """Writes the resolved configuration to RUNDIR/config.yaml, from where `fit -c` takes it back.
+
+    Args:
+        parser: The parser that read it.
+        config: The parsed configuration.
+        directory: Where the run lives.
+        recipe: Name of the recipe.
+        command: The command line.
+    """
+
+    def __init__(
+        self, parser: Any, config: Any, *, directory: RunDirectory, recipe: str, command: str
+    ) -> None:
+        super().__init__(parser, config, save_to_log_dir=False)
+        self.directory = directory
+        self.recipe = recipe
+        self.command = command
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file, on the first process only."""
+        if stage != "fit":
+            return
+        body = self.parser.dump(self.config, skip_none=False)
+        body = "\n".join(line for line in body.splitlines() if not line.startswith("#"))
+        versions = f"mmgraph {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+        head = f"{RECIPE_LINE}{self.recipe}\n# command: {self.command}\n# versions: {versions}\n"
+        write_atomically(self.directory.config, head + body + "\n")
+
+
+class Reseed(Callback):
+    """Seeds the global random generators anew before each batch from (seed, batch, process).
+
+    Dropout and whatever else draws from them is then the same in a resumed run.
+
+    Args:
+        seed: Seed of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed Python and torch (all devices)."""
+        number = trainer.fit_loop.epoch_loop.total_batch_idx * trainer.world_size + trainer.global_rank
+        mixed = random.Random(f"{self.seed}:{number}").getrandbits(63)
+        random.seed(mixed)
+        torch.manual_seed(mixed)
+
+
+class RunLogger(CSVLogger):
+    """Lightning's CSV logger, writing RUNDIR/logs/metrics.csv and going on with it after a resume.
+
+    Args:
+        directory: Where the run lives.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        super().__init__(directory.path, name="logs", version="")
+
+    @property
+    def experiment(self) -> Any:
+        """The writer; on processes other than the first nothing is written."""
+        if not first_process():
+            return super().experiment
+        if self._experiment is None:
+            self._experiment = _Writer(log_dir=self.log_dir)
+        return self._experiment
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Write nothing: config.yaml has them."""
+
+    @rank_zero_only
+    def drop_from(self, step: int) -> None:
+        """Drop rows of steps that the resumed run will do again."""
+        self.experiment.drop_from(step)
+
+
+class _Writer(ExperimentWriter):
+    def _check_log_dir_exists(self) -> None:
+        """Keep the file that is there, where Lightning would delete it."""
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="") as file:
+                self.metrics_keys = list(csv.DictReader(file).fieldnames or [])
+
+    def drop_from(self, step: int) -> None:
+        path = Path(self.metrics_file_path)
+        if not path.is_file():
+            return
+        with path.open(newline="") as file:
+            kept = [row for row in csv.DictReader(file) if int(row["step"] or 0) < step]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
+            writer.writeheader()
+            writer.writerows(kept)
+
+
+class TrainingRecord(Callback):
+    """Measures the training: RUNDIR/training.json holds the figures that reports show.
+
+    Args:
+        directory: Where the run lives.
+        recipe: Name of the recipe.
+        seed: Seed of the run.
+        command: The command line.
+    """
+
+    def __init__(self, directory: RunDirectory, *, recipe: str, seed: int, command: str) -> None:
+        self.directory = directory
+        self.about = {"recipe": recipe, "seed": seed, "command": command}
+        self.counts = {"seconds": 0.0, "cpu_seconds": 0.0, "steps": 0, "samples": 0, "tokens": 0}
+        self._clock = (0.0, 0.0)
+        self._tokens_before = 0
+        self._began_at = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts so far, so that a resumed run adds to them."""
+        self._add_time()
+        return dict(self.counts)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the counts of the run that is resumed."""
+        self.counts.update(state_dict)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clocks; drop what the log says beyond the resumed step."""
+        self._clock = _clocks()
+        self._tokens_before = getattr(pl_module, "tokens_seen", 0)
+        self._began_at = trainer.global_step
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.drop_from(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count samples and tokens."""
+        self.counts["samples"] += (len(batch) if hasattr(batch, "__len__") else 0) * trainer.world_size
+        tokens = getattr(pl_module, "tokens_seen", 0)
+        self.counts["tokens"] += (tokens - self._tokens_before) * trainer.world_size
+        self._tokens_before = tokens
+        self.counts["steps"] = trainer.global_step
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write training.json."""
+        self._add_time()
+        if trainer.is_global_zero:
+            figures = {**self.about, **self.figures(pl_module), "world_size": trainer.world_size}
+            write_atomically(self.directory.training, json.dumps(figures, indent=2) + "\n")
+
+    def figures(self, pl_module: LightningModule) -> dict[str, Any]:
+        """Return the figures so far."""
+        seconds = max(self.counts["seconds"], 1e-9)
+        parameters = list(pl_module.parameters())
+        return {
+            "seconds": round(self.counts["seconds"], 3),
+            "cpu_seconds": round(self.counts["cpu_seconds"], 3),
+            "steps": self.counts["steps"],
+            "samples_per_second": round(self.counts["samples"] / seconds, 2),
+            "tokens_per_second": round(self.counts["tokens"] / seconds, 2),
+            "peak_memory_mb": round(_peak_memory() / 2**20, 1),
+            "parameters": sum(parameter.numel() for parameter in parameters),
+            "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        }
+
+    def _add_time(self) -> None:
+        now = _clocks()
+        if self._clock != (0.0, 0.0):
+            self.counts["seconds"] += now[0] - self._clock[0]
+            self.counts["cpu_seconds"] += now[1] - self._clock[1]
+        self._clock = now
+
+
+def _clocks() -> tuple[float, float]:
+    used = os.times()
+    return time.perf_counter(), used.user + used.system + used.children_user + used.children_system
+
+
+def _peak_memory() -> int:
+    """Return the most bytes held: of the device where there is one, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes if sys.platform == "darwin" else kibibytes * 1024

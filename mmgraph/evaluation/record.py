@@ -1,0 +1,131 @@
+"""What metrics.json says about a run besides its scores: training figures, data, tokenizers, machine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mmgraph.datasets import Dataset, Split
+from mmgraph.errors import RunError
+from mmgraph.evaluation import machine, schema
+from mmgraph.evaluation.drawing import image_tokenizer
+from mmgraph.metrics import Meaning, PictureMetric
+
+RECIPE_LINE = "# recipe: "
+FIGURES = ("seconds", "cpu_seconds", "steps", "samples_per_second", "tokens_per_second", "peak_memory_mb")
+_STREAM_OPTIONS = ("batch_size", "tasks", "protocol", "seed", "steps_per_epoch", "cache_dir")
+
+
+def about(
+    run: Path, config: Mapping[str, Any], dataset: Dataset, model: Any, *, split: Split, command: str | None
+) -> dict[str, Any]:
+    """Return what identifies a run and how it was trained.
+
+    Raises:
+        RunError: If training.json is damaged.
+    """
+    recorded = _recorded(run / "training.json")
+    return {
+        "schema": schema.SCHEMA,
+        "recipe": str(recorded.get("recipe") or _recipe(run)),
+        "seed": recorded.get("seed", config.get("seed_everything")),
+        "protocol": dataset.protocol,
+        "split": split,
+        "command": command if command is not None else shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": machine.versions(),
+        "hardware": machine.hardware(getattr(model, "device", "cpu")),
+        "training": _training(recorded, model),
+        "tokenizers": _tokenizers(model),
+    }
+
+
+def data(
+    config: Mapping[str, Any],
+    dataset: Dataset,
+    split: Split,
+    material: Sequence[Mapping[str, Sequence[Any]]],
+    *,
+    compared: int,
+) -> dict[str, Any]:
+    """Return what the data are: which pictures, how many, of which size."""
+    examples = [example for known in material for population in known.values() for example in population[:1]]
+    splits: tuple[Split, ...] = ("train", split)
+    return {
+        "dataset": type(dataset).__name__,
+        "description": dataset.description or _options(config),
+        "credits": dataset.credits,
+        "pictures": {name: len(dataset.items(name)) for name in splits},
+        "size": list(examples[0].picture.shape[1:]) if examples else None,
+        "compared": compared,
+    }
+
+
+def legend(
+    metrics: Sequence[PictureMetric], *tables: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what each score of the tables means, in the metrics' order."""
+    meanings = {name: meaning for metric in metrics for name, meaning in metric.meanings.items()}
+    meanings["psnr"] = Meaning(
+        "PSNR (dB)", "Peak signal-to-noise ratio of the image tokenizer alone.", "higher"
+    )
+    used = {name for table in tables for scores in table.values() for name in scores}
+    return {name: asdict(meaning) for name, meaning in meanings.items() if name in used}
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise RunError(
+            f"{path} is damaged ({error}); remove it to evaluate without the figures of the training."
+        ) from error
+
+
+def _recipe(run: Path) -> str:
+    """Return the recipe that config.yaml names, else that of a run in its default place, RECIPE/SEED."""
+    for line in (run / "config.yaml").read_text(encoding="utf-8").splitlines()[:5]:
+        if line.startswith(RECIPE_LINE):
+            return line.removeprefix(RECIPE_LINE).strip()
+    resolved = run.resolve()
+    return resolved.parent.name if resolved.name.isdigit() else resolved.name
+
+
+def _training(recorded: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    figures = {name: recorded.get(name) for name in FIGURES}
+    parameters = recorded.get("parameters") or sum(parameter.numel() for parameter in model.parameters())
+    figures["parameters"] = parameters
+    figures["active_parameters"] = recorded.get("active_parameters", parameters)
+    tokenizer = image_tokenizer(model)
+    figures["visual_tokens"] = model.tokenizers[tokenizer].num_tokens if tokenizer is not None else None
+    return {**figures, "command": recorded.get("command")}
+
+
+def _tokenizers(model: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "type": type(tokenizer).__name__,
+            "modality": tokenizer.modality,
+            "discrete": tokenizer.discrete,
+            "tokens": tokenizer.num_tokens if tokenizer.modality != "text" else None,
+        }
+        for name, tokenizer in getattr(model, "tokenizers", {}).items()
+    ]
+
+
+def _options(config: Mapping[str, Any]) -> str:
+    """Return the options of a data set that does not describe itself."""
+    options = config["data"].get("init_args") or {}
+    told = [
+        f"{name} {value}"
+        for name, value in options.items()
+        if name not in _STREAM_OPTIONS and value is not None
+    ]
+    return ", ".join(told)

@@ -1,0 +1,83 @@
+"""What a plugin under test is joined to: the plainest tokenizers, texts and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmgraph.pictures import from_patches, to_float, to_patches, to_uint8
+from mmgraph.tokenizers import Tokenizer
+
+DIM = 64
+CONDITION_DIM = 32
+
+TEXTS = (
+    "a red fox",
+    "A small, red fox!",
+    "two big blue squares left of one circle",
+    "is it a fox ?",
+    "don't stop",
+    "naïve café 東京 🦊",
+    "x",
+    "a red fox in a red box",
+)
+
+
+def pictures(count: int = 24, size: int = 32, channels: int = 3, seed: int = 0) -> list[Tensor]:
+    """Return smooth random pictures, uint8 `(C, size, size)`."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, channels, 4, 4, generator=generator)
+    fine = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
+    return list((fine * 255).round().to(torch.uint8))
+
+
+class Vectors(Tokenizer):
+    """Pictures of 8 x 8 pixels as four patches: continuous tokens, nothing to fit."""
+
+    modality = "image"
+    discrete = False
+    num_tokens = 4
+    grid = (2, 2)
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.channels = channels
+
+    @property
+    def token_dim(self) -> int:
+        """Numbers of a patch."""
+        return 16 * self.channels
+
+    def encode(self, contents: Tensor) -> Tensor:
+        """Return the patches."""
+        return to_patches(to_float(contents), 4)
+
+    def decode(self, tokens: Tensor | Sequence[Tensor]) -> Tensor:
+        """Return the pictures."""
+        vectors = tokens if isinstance(tokens, Tensor) else torch.stack(list(tokens))
+        return to_uint8(from_patches(vectors, 4, self.grid))
+
+
+class Codes(Tokenizer):
+    """Pictures of 2 x 2 pixels as four of 16 greys: discrete tokens, nothing to fit."""
+
+    modality = "image"
+    discrete = True
+    codebook_size = 16
+    num_tokens = 4
+    grid = (2, 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def encode(self, contents: Tensor) -> Tensor:
+        """Return the greys."""
+        return contents[:, 0].flatten(1).long() // 16
+
+    def decode(self, tokens: Tensor | Sequence[Tensor]) -> Tensor:
+        """Return the pictures."""
+        codes = tokens if isinstance(tokens, Tensor) else torch.stack(list(tokens))
+        return (codes * 16 + 8).to(torch.uint8).view(-1, 1, 2, 2)

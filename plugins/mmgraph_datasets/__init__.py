@@ -1,0 +1,1 @@
+"""First-party data sets: emoji, generated shapes, and a folder of the user's own pictures."""

@@ -1,0 +1,279 @@
+"""Shapes: a generated world with known truth, and an oracle that reads it back from any picture.
+
+What GenEval and CLEVR are for large models, in miniature: every attribute, relation and answer is known, so
+drawing and answering can be marked exactly, on combinations never seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgraph.datasets import Dataset, Protocol, Split
+from mmgraph.errors import UsageError, nearest
+from mmgraph.sequence import Sample, Segment
+from mmgraph_datasets.division import PROTOCOL_VERSION, SPLITS, hold_out_evenly, split_of
+from mmgraph_datasets.shapes_grammar import (
+    ANSWERS,
+    COUNTS,
+    Question,
+    ask,
+    canonical,
+    caption,
+    caption_entropy,
+)
+from mmgraph_datasets.shapes_oracle import check
+from mmgraph_datasets.shapes_world import COLOURS, MAX_OBJECTS, SHAPES, render, scene
+
+WORLD = "shapes"
+
+
+class ShapesDataset(Dataset):
+    """Generated scenes of one to three things with captions, questions and exact truth.
+
+    Scene i is a function of (world_seed, i). Captions tell size, colour, shape and place of each thing, or
+    the relation of two; a picture is named by one canonical caption. Questions: colour, shape, size, place,
+    count, exists and relation (yes and no equally often: exactly in evaluation, by a fair coin in training),
+    and of two hops: `what colour is the thing left of the red square ?`.
+
+    An item is an int: the number of its scene.
+
+    Shapes:
+        picture: uint8 `(3, image_size, image_size)`, white background.
+
+    Args:
+        batch_size: Samples per step and process.
+        tasks: Weight of each task (draw, name, ask) in training.
+        protocol: `random`: each scene by itself; `grouped`: all scenes of the same things (size, colour,
+            shape) on one side, wherever the things stand; `compositional`: pairs of colour and shape held
+            out, 15 % of them; a scene that shows one is a test scene.
+        seed: Decides the stream of training samples.
+        steps_per_epoch: Batches of one epoch; None: one pass over the training scenes.
+        image_size: Side of the pictures in pixels, 16 to 64.
+        num_scenes: Number of scenes, all splits together.
+        max_objects: Largest number of things in a scene, 1 to 3.
+        world_seed: Another number, another world of scenes.
+        num_colours: The first so many of red, green, blue, yellow, purple, black, orange, pink.
+        num_shapes: The first so many of square, ring, triangle, cross, moon, bar.
+        paraphrases: Whether training draws from several wordings; else the canonical caption only.
+        questions: Kinds of questions to ask; None: all that apply.
+        evaluation_scenes: Largest number of scenes that one evaluation scores.
+
+    Raises:
+        UsageError: If a number or a kind of question is not among these, or a split has no scenes.
+    """
+
+    protocol_version = PROTOCOL_VERSION
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        tasks: Mapping[str, float] | None = None,
+        *,
+        protocol: Protocol = "random",
+        seed: int = 0,
+        steps_per_epoch: int | None = None,
+        image_size: int = 24,
+        num_scenes: int = 10_000,
+        max_objects: int = 2,
+        world_seed: int = 0,
+        num_colours: int = len(COLOURS),
+        num_shapes: int = len(SHAPES),
+        paraphrases: bool = True,
+        questions: list[str] | None = None,
+        evaluation_scenes: int = 200,
+    ) -> None:
+        super().__init__(batch_size, tasks, protocol=protocol, seed=seed, steps_per_epoch=steps_per_epoch)
+        for name, value, low, high in (
+            ("image_size", image_size, 16, 64),
+            ("num_scenes", num_scenes, 20, 10_000_000),
+            ("max_objects", max_objects, 1, MAX_OBJECTS),
+            ("num_colours", num_colours, 2, len(COLOURS)),
+            ("num_shapes", num_shapes, 2, len(SHAPES)),
+            ("evaluation_scenes", evaluation_scenes, 1, num_scenes),
+        ):
+            if not low <= value <= high:
+                raise UsageError(f"{name} must be from {low} to {high}, not {value}.")
+        for kind in questions or ():
+            if kind not in ANSWERS:
+                raise UsageError(f"unknown kind of question '{kind}'. {nearest(kind, ANSWERS)}")
+        self.image_size = image_size
+        self.max_objects = max_objects
+        self.world_seed = world_seed
+        self.paraphrases = paraphrases
+        self.evaluation_scenes = evaluation_scenes
+        self.colours, self.shapes = tuple(COLOURS)[:num_colours], SHAPES[:num_shapes]
+        several = {"count", "relation", "hop_colour", "hop_shape"}
+        self.questions = [
+            k for k in ANSWERS if k in (questions or ANSWERS) and (max_objects > 1 or k not in several)
+        ]
+        if not self.questions and self.tasks.get("ask", 0) > 0:
+            raise UsageError(f"the questions {', '.join(questions or ())} need max_objects of 2 or 3.")
+        possible = {*self.colours, *self.shapes, *COUNTS[:max_objects]}
+        self._choices = {
+            kind: tuple(
+                a for a in answers if a in possible or kind in ("size", "place", "exists", "relation")
+            )
+            for kind, answers in ANSWERS.items()
+        }
+        self.scenes = [
+            scene(world_seed, i, max_objects=max_objects, colours=self.colours, shapes=self.shapes)
+            for i in range(num_scenes)
+        ]
+        self.description = f"{num_scenes} generated scenes of 1 to {max_objects} shapes, {image_size} px"
+        self.pairs = hold_out_evenly(self.colours, self.shapes, WORLD)
+        self._items: dict[Split, list[int]] = {split: [] for split in SPLITS}
+        for i in range(num_scenes):
+            self._items[self._split(i)].append(i)
+        if not all(self._items.values()):
+            sizes = ", ".join(f"{split} {len(items)}" for split, items in self._items.items())
+            raise UsageError(f"{num_scenes} scenes leave a split empty ({sizes}); raise num_scenes.")
+        self._pictures = torch.empty(num_scenes, 3, image_size, image_size, dtype=torch.uint8)
+        self._drawn = bytearray(num_scenes)
+
+    def _split(self, number: int) -> Split:
+        if self.protocol == "compositional":
+            shown = {self.pairs[t.colour, t.shape] for t in self.scenes[number].things}
+            return "test" if "test" in shown else "val" if "val" in shown else "train"
+        if self.protocol == "grouped":
+            return split_of(WORLD, "grouped", self.scenes[number].key)
+        return split_of(WORLD, "random", self.world_seed, number)
+
+    # -- the contract -------------------------------------------------------------------------------------
+
+    def items(self, split: Split) -> Sequence[int]:
+        """Return the numbers of a split's scenes."""
+        return self._items[split]
+
+    def picture(self, item: int) -> Tensor:
+        """Return the picture of a scene, uint8 `(3, image_size, image_size)`; drawn once."""
+        if not self._drawn[item]:
+            self._pictures[item] = render(self.scenes[item], self.image_size)
+            self._drawn[item] = 1
+        return self._pictures[item]
+
+    def identity(self, item: int) -> str:
+        """Return the canonical caption: scenes that share it differ in nothing that words tell."""
+        return canonical(self.scenes[item])
+
+    def sample(self, split: Split, item: int, task: str, rng: random.Random) -> Sample:
+        """Return one sample; the wording and the question are drawn from `rng`."""
+        if task == "draw":
+            return self._draw(item, caption(self.scenes[item], rng) if self.paraphrases else None)
+        if task == "ask":
+            for kind in rng.sample(self.questions, len(self.questions)):
+                found = self._questions(split, item, kind, rng)
+                if found:
+                    return self._ask(item, rng.choice(found))
+        return self._name(item)
+
+    def contents(self, modality: str) -> Iterable[Any]:
+        """Yield the training pictures, or captions, questions and answers of the training scenes."""
+        if modality == "image":
+            return (self.picture(i) for i in self._items["train"])
+        return self._texts() if modality == "text" else ()
+
+    def evaluation(self, split: Split, task: str, limit: int | None = None) -> list[Sample]:
+        """Return the fixed samples of a task for the first `evaluation_scenes` scenes of a split.
+
+        Pictures are drawn from the canonical caption. For `ask`, each kind of question that applies is
+        asked once per scene, yes/no questions once with each answer.
+        """
+        found: list[Sample] = []
+        for item in self._items[split][: self.evaluation_scenes]:
+            if limit is not None and len(found) >= limit:
+                break
+            if task == "draw":
+                found.append(self._draw(item))
+            elif task == "name":
+                found.append(self._name(item))
+            elif task == "ask":
+                rng = random.Random(f"{WORLD}:ask:{self.world_seed}:{item}")
+                for kind in self.questions:
+                    asked = [self._ask(item, q) for q in self._questions(split, item, kind, rng)]
+                    if limit is None or len(found) + len(asked) <= limit:
+                        found += asked
+        return found
+
+    # -- known truth --------------------------------------------------------------------------------------
+
+    def check(self, item: int, picture: Tensor) -> dict[str, bool]:
+        """Return which attributes of scene `item` a drawn picture shows; see `shapes_oracle.check`."""
+        return check(picture, self.scenes[item])
+
+    def entropy(self) -> float:
+        """Return the exact entropy, in nats, of a caption of the world's training split.
+
+        The training scenes are draws of this distribution, so it bounds the loss on new scenes.
+
+        Raises:
+            UsageError: Under the grouped protocol, whose split has no closed form.
+        """
+        if self.protocol == "grouped":
+            raise UsageError(
+                "the entropy of captions is exact under protocols random and compositional only."
+            )
+        allowed = None
+        if self.protocol == "compositional":
+            allowed = sum(split == "train" for split in self.pairs.values())
+        return caption_entropy(
+            self.max_objects, pairs=len(self.pairs), allowed=allowed, paraphrases=self.paraphrases
+        )
+
+    # -- parts of samples -----------------------------------------------------------------------------------
+
+    def _questions(self, split: Split, item: int, kind: str, rng: random.Random) -> list[Question]:
+        """Return the questions of a kind; the no of `exists` shows a thing of another scene of the split.
+
+        So that a pair never seen in training is no sign of a yes.
+        """
+        absent = None
+        if kind == "exists":
+            shown = {(t.colour, t.shape) for t in self.scenes[item].things}
+            for _ in range(32):
+                other = rng.choice(self.scenes[rng.choice(self._items[split])].things)
+                if (other.colour, other.shape) not in shown:
+                    absent = (other.colour, other.shape)
+                    break
+            else:
+                return []
+        return ask(self.scenes[item], kind, rng, absent)
+
+    def _meta(self, item: int, **more: Any) -> dict[str, Any]:
+        name = canonical(self.scenes[item])
+        return {"item": item, "concept": self.scenes[item].key, "name": name, **more}
+
+    def _draw(self, item: int, text: str | None = None) -> Sample:
+        text = canonical(self.scenes[item]) if text is None else text
+        segments = (Segment("text", text), Segment("image", self.picture(item), target=True))
+        return Sample(segments, "draw", item, self._meta(item, caption=text))
+
+    def _name(self, item: int) -> Sample:
+        name = canonical(self.scenes[item])
+        segments = (Segment("image", self.picture(item)), Segment("text", name, target=True))
+        return Sample(segments, "name", item, self._meta(item, answer=name))
+
+    def _ask(self, item: int, asked: Question) -> Sample:
+        segments = (
+            Segment("image", self.picture(item)),
+            Segment("text", asked.text),
+            Segment("text", asked.answer, target=True),
+        )
+        meta = self._meta(
+            item, kind=asked.kind, question=asked.text, answer=asked.answer, choices=self._choices[asked.kind]
+        )
+        return Sample(segments, "ask", item, meta)
+
+    def _texts(self) -> Iterator[str]:
+        rng = random.Random(f"{WORLD}:texts:{self.world_seed}")
+        for item in self._items["train"]:
+            yield canonical(self.scenes[item])
+            if self.paraphrases:
+                yield caption(self.scenes[item], rng)
+            for kind in self.questions:
+                for asked in self._questions("train", item, kind, rng):
+                    yield from (asked.text, asked.answer)

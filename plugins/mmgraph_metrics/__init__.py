@@ -1,0 +1,1 @@
+"""First-party picture metrics, one idea per file."""

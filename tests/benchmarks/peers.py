@@ -1,0 +1,79 @@
+"""The other packages' side of each comparison; each is imported where it is used."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tests.benchmarks.measuring import Side
+from tests.benchmarks.sizes import Sizes
+
+BATCHES = 4
+
+
+def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
+
+
+def small_gpt(sizes: Sizes) -> Side:
+    """Train the plain text transformer on ready ids."""
+    from tests.benchmarks.small_gpt import SmallGPT
+
+    torch.manual_seed(0)
+    model = SmallGPT(
+        sizes.TEXT_VALUES, sizes.length, dim=sizes.dim, depth=sizes.depth, num_heads=sizes.num_heads
+    )
+    optimizer = _optimizer(model)
+    batches = torch.randint(0, sizes.TEXT_VALUES, (BATCHES, sizes.batch, sizes.length + 1))
+
+    def run(steps: int) -> None:
+        for step in range(steps):
+            ids = batches[step % BATCHES]
+            loss = model(ids[:, :-1], ids[:, 1:])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return Side(run, sum(parameter.numel() for parameter in model.parameters()))
+
+
+def transfusion(sizes: Sizes, ragged: bool = False) -> Side:
+    """Train transfusion-pytorch on ready ids and latents, with its defaults."""
+    from transfusion_pytorch import Transfusion
+
+    torch.manual_seed(0)
+    model = Transfusion(
+        num_text_tokens=sizes.TEXT_VALUES,
+        dim_latent=sizes.latent,
+        modality_default_shape=(sizes.side, sizes.side),
+        transformer={
+            "dim": sizes.dim,
+            "depth": sizes.depth,
+            "heads": sizes.num_heads,
+            "dim_head": sizes.dim // sizes.num_heads,
+        },
+    )
+    optimizer = _optimizer(model)
+
+    def sample(key: int) -> list[Tensor]:
+        length = sizes.text_length(key, ragged)
+        return [
+            torch.randint(0, sizes.TEXT_VALUES, (length,)),
+            torch.randn(sizes.side, sizes.side, sizes.latent),
+        ]
+
+    batches = [[sample(b * sizes.batch + row) for row in range(sizes.batch)] for b in range(BATCHES)]
+
+    def run(steps: int) -> None:
+        for step in range(steps):
+            loss = model(batches[step % BATCHES])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return Side(run, sum(parameter.numel() for parameter in model.parameters()))
+
+
+def transfusion_ragged(sizes: Sizes) -> Side:
+    """Train transfusion-pytorch on texts of different lengths."""
+    return transfusion(sizes, ragged=True)

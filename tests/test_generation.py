@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmgraph import generation
+from mmgraph.errors import UsageError
+from mmgraph.heads import next_token
+from mmgraph.models import Sampling
+from mmgraph.sequence import Sample, Segment
+from mmgraph.testing.stand_ins import Codes
+from mmgraph.tokenizers import bpe, byte, pca
+from mmgraph.vocabulary import BOI, EOS
+from tests import tiny
+
+
+def opened(samples: list[Sample], *tasks: str) -> list[Sample]:
+    return [tiny.opened(sample) for sample in samples if sample.task in tasks]
+
+
+def final(steps) -> torch.Tensor:
+    *_, last = steps
+    return last
+
+
+def force(model, monkeypatch, *ids: int) -> None:
+    """Make the text head say these ids in turn, whatever it reads."""
+    said = iter(ids)
+
+    def predict(hidden: torch.Tensor, condition: None = None) -> torch.Tensor:
+        logits = torch.zeros(len(hidden), model.vocabulary.size)
+        logits[:, next(said)] = 50.0
+        return logits
+
+    monkeypatch.setattr(model.heads["text"], "predict", predict)
+
+
+class TestWrite:
+    @pytest.mark.parametrize("tokenizer", [tiny.word, bpe, byte])
+    @pytest.mark.parametrize("temperature", [0.0, 1.0])
+    def test_the_cache_changes_nothing(self, make_model, tiny_samples, tokenizer, temperature):
+        model = make_model(tokenizers={"text": tokenizer(), "image": tiny.patch(tiny.SIZE, 4)}, max_text=96)
+        prompts = opened(tiny_samples, "name", "ask")
+        assert len({len(sample.segments) for sample in prompts}) == 2  # ragged prompts
+        options = {"max_tokens": 12, "temperature": temperature, "may_draw": True}
+        cached = generation.write(model, prompts, **options)
+        assert cached == generation.write(model, prompts, **options, use_cache=False)
+        assert len({text for text, _ in cached}) > 1
+
+    def test_each_hidden_state_is_the_uncached_one(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "name", "ask")
+        _, prefix, _ = generation._prefix(tiny_model, prompts, 0)
+        words = tiny_model.vocabulary.ids("text", torch.tensor([[3], [1], [0], [2]]))
+        with torch.inference_mode():
+            cached = generation._CachedReader(tiny_model, prefix, 6)
+            plain = generation._PlainReader(tiny_model, prefix)
+            torch.testing.assert_close(cached.prefill(), plain.prefill(), atol=1e-5, rtol=1e-4)
+            for _ in range(5):
+                torch.testing.assert_close(cached.read(words), plain.read(words), atol=1e-5, rtol=1e-4)
+
+    def test_a_text_does_not_depend_on_its_batch(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "name", "ask")
+        options = {"max_tokens": 10, "temperature": 1.0, "seed": 4}
+        together = generation.write(tiny_model, prompts, **options)
+        assert together == [generation.write(tiny_model, [prompt], **options)[0] for prompt in prompts]
+
+    def test_ends_at_the_end_marker(self, tiny_model, tiny_samples, monkeypatch):
+        word = tiny_model.vocabulary.ids("text", torch.tensor(1))
+        force(tiny_model, monkeypatch, int(word), int(word), EOS, int(word))
+        text, drawing = generation.write(tiny_model, opened(tiny_samples, "name")[:1])[0]
+        assert text.split() == tiny_model.tokenizers["text"].decode([torch.tensor([1, 1])])[0].split()
+        assert not drawing
+
+    def test_only_words_of_the_tokenizer_are_written(self, tiny_model, tiny_samples, monkeypatch):
+        # the marker <boi> is the likeliest by far, but a caption may not hold it
+        force(tiny_model, monkeypatch, *[BOI] * 5)
+        text, drawing = generation.write(tiny_model, opened(tiny_samples, "name")[:1], max_tokens=4)[0]
+        assert not drawing
+        assert len(text.split()) <= 4
+
+    def test_room(self, make_model, tiny_samples):
+        model = make_model(max_text=12)
+        prompts = opened(tiny_samples, "name", "ask")
+        texts = generation.write(model, prompts, max_tokens=50, temperature=3.0)
+        assert max(len(text.split()) for text, _ in texts) <= 12
+        with pytest.raises(UsageError, match="the model holds 8: no room to write"):
+            generation.write(make_model(max_text=8), prompts)
+
+
+class TestPaint:
+    @pytest.mark.parametrize("guidance", [1.0, 2.5])
+    @pytest.mark.parametrize("image", [tiny.patch(tiny.SIZE, 4), pca(tiny.SIZE, 4, components=8)])
+    def test_the_cache_changes_nothing(self, make_model, tiny_samples, guidance, image):
+        model = make_model(tokenizers={"text": tiny.word(), "image": image})
+        prompts = opened(tiny_samples, "draw")
+        assert len({len(sample.segments[0].content) for sample in prompts}) > 1  # ragged prompts
+        options = {"guidance": guidance, "num_steps": 4}
+        cached, plain = (
+            list(generation.paint(model, prompts, **options, use_cache=use)) for use in (True, False)
+        )
+        assert len(cached) == len(plain) == 4
+        for left, right in zip(cached, plain, strict=True):
+            assert left.dtype == torch.uint8
+            assert (left.int() - right.int()).abs().max() <= 1
+
+    def test_a_prefix_with_a_picture_and_its_time(self, tiny_model, tiny_samples):
+        # a clean picture (time 1) before the one that is drawn: two conditionings in one row
+        shown = [sample.segments[0] for sample in tiny_samples if sample.task == "name"]
+        prompts = [
+            Sample((picture, Segment("text", text), Segment("image", None, True)), "edit", key)
+            for key, (picture, text) in enumerate(zip(shown, ("red", "two small ears"), strict=True))
+        ]
+        options = {"guidance": 1.5, "num_steps": 3}
+        cached, plain = (
+            final(generation.paint(tiny_model, prompts, **options, use_cache=use)) for use in (True, False)
+        )
+        assert (cached.int() - plain.int()).abs().max() <= 1
+
+    def test_a_picture_does_not_depend_on_its_batch(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "draw")
+        together = final(generation.paint(tiny_model, prompts, num_steps=4, seed=3))
+        for row, prompt in enumerate(prompts):
+            alone = final(generation.paint(tiny_model, [prompt], num_steps=4, seed=3))
+            assert (alone[0].int() - together[row].int()).abs().max() <= 1
+
+    def test_guidance_moves_away_from_the_null_prediction(self, tiny_model, tiny_samples):
+        """One Euler step from noise to data shows the prediction itself."""
+        prompts = opened(tiny_samples, "draw")
+
+        def predicted(samples: list[Sample], scale: float) -> torch.Tensor:
+            shown = []
+            tokenizer = tiny_model.tokenizers["image"]
+            decode = type(tokenizer).decode
+            tokenizer.decode = lambda tokens: shown.append(tokens) or decode(tokenizer, tokens)
+            try:
+                list(generation.paint(tiny_model, samples, guidance=scale, num_steps=1))
+            finally:
+                del tokenizer.decode
+            return shown[-1]
+
+        given = predicted(prompts, 1.0)
+        null = predicted(prompts, 0.0)
+        torch.testing.assert_close(predicted(prompts, 3.0), null + 3 * (given - null), atol=1e-4, rtol=1e-4)
+        other = [Sample((Segment("text", "no"), s.segments[1]), "draw", s.key) for s in prompts]
+        torch.testing.assert_close(predicted(other, 0.0), null)  # nothing tells them apart without the caption
+        assert not torch.allclose(given, null, atol=1e-2)
+
+    def test_the_seed_and_the_key_decide(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "draw")[:1]
+        steps = [generation.paint(tiny_model, prompts, num_steps=2, seed=seed) for seed in (1, 1, 2)]
+        first, again, other = map(final, steps)
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+    def test_the_model_is_left_in_its_mode(self, tiny_model, tiny_samples):
+        tiny_model.train()
+        steps = generation.paint(tiny_model, opened(tiny_samples, "draw"), num_steps=3)
+        next(steps)
+        steps.close()  # a listener who has seen enough
+        assert tiny_model.training
+        generation.write(tiny_model, opened(tiny_samples, "name"), max_tokens=2)
+        assert tiny_model.training
+
+    def test_guidance_by_name(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "draw")
+        one = final(generation.paint(tiny_model, prompts, num_steps=2, guidance=2.0))
+        other = final(generation.paint(tiny_model, prompts, num_steps=2, guidance={"text": 2.0}))
+        assert torch.equal(one, other)
+        with pytest.raises(UsageError, match="guidance on 'graph' is not known"):
+            list(generation.paint(tiny_model, prompts, guidance={"graph": 2.0}))
+
+    def test_a_model_that_only_writes(self, make_model, tiny_samples):
+        model = make_model(heads={"text": next_token()})
+        with pytest.raises(UsageError, match="'image'"):
+            list(generation.paint(model, opened(tiny_samples, "draw")))
+
+
+    def test_a_head_that_goes_token_by_token(self, make_model, tiny_samples):
+        model = make_model(
+            processor=tiny.single(continuous=()),
+            tokenizers={"text": tiny.word(), "image": Codes()},
+            connectors={},
+            heads={"text": next_token(), "image": next_token()},
+        )
+        with pytest.raises(UsageError, match=r"head 'image' \(NextTokenHead\) predicts one token from the last"):
+            list(generation.paint(model, opened(tiny_samples, "draw")))
+
+
+class TestVerbs:
+    def test_draw_in_batches(self, tiny_model):
+        captions = ["a red fox", "fox", "two small ears"]
+        whole = generation.draw(tiny_model, captions, num_steps=3)
+        parts = generation.draw(tiny_model, captions, num_steps=3, batch_size=2)
+        assert whole.shape == (3, 3, tiny.SIZE, tiny.SIZE)
+        assert (whole.int() - parts.int()).abs().max() <= 1
+
+    def test_name_and_ask_in_batches(self, tiny_model, tiny_samples):
+        pictures = torch.stack([s.segments[0].content for s in tiny_samples if s.task != "draw"])
+        names = generation.name(tiny_model, pictures)
+        assert names == generation.name(tiny_model, pictures, batch_size=3)
+        questions = ["is it red ?", "what is it ?", "fox", "no"]
+        answers = generation.ask(tiny_model, pictures, questions)
+        assert answers == generation.ask(tiny_model, pictures, questions, batch_size=1)
+        with pytest.raises(ValueError, match="shorter"):
+            generation.ask(tiny_model, pictures, ["which ?"])
+
+    def test_batches_draw_from_streams_of_their_own(self, make_model):
+        model = make_model(sampling=Sampling(temperature=1.5))
+        pictures = torch.stack(tiny.pictures(1, tiny.SIZE) * 6)
+        names = generation.name(model, pictures)
+        assert names == generation.name(model, pictures, batch_size=2)
+        assert len(set(names)) == 6
+
+    def test_complete_keeps_the_order(self, tiny_model, tiny_samples):
+        found = generation.complete(tiny_model, tiny_samples)
+        for sample, content in zip(tiny_samples, found, strict=True):
+            assert isinstance(content, torch.Tensor if sample.task == "draw" else str)
+            alone = generation.complete(tiny_model, [sample])[0]
+            if sample.task == "draw":
+                assert (alone.int() - content.int()).abs().max() <= 1
+            else:
+                assert alone == content
+
+    def test_complete_does_not_look_at_the_answer(self, tiny_model, tiny_samples):
+        told = generation.complete(tiny_model, tiny_samples)
+        untold = generation.complete(tiny_model, [tiny.opened(sample) for sample in tiny_samples])
+        for left, right in zip(told, untold, strict=True):
+            assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+
+    def test_reconstruct_is_the_tokenizer_there_and_back(self, make_model):
+        pictures = torch.stack(tiny.pictures(3, tiny.SIZE))
+        assert torch.equal(generation.reconstruct(make_model(), pictures), pictures)
+
+
+class TestInterleave:
+    def test_writes_draws_and_writes_again(self, tiny_model, monkeypatch):
+        word = int(tiny_model.vocabulary.ids("text", torch.tensor(2)))
+        force(tiny_model, monkeypatch, word, BOI, word, word, EOS)
+        added = generation.interleave(tiny_model, [Segment("text", "red fox")])
+        assert [segment.modality for segment in added] == ["text", "image", "text"]
+        assert added[1].content.shape == (3, tiny.SIZE, tiny.SIZE)
+        said = tiny_model.tokenizers["text"].decode([torch.tensor([2])])[0]
+        assert [added[0].content, added[2].content] == [said, f"{said} {said}"]
+
+    def test_ends_at_once_where_the_model_says_so(self, tiny_model, monkeypatch):
+        force(tiny_model, monkeypatch, EOS)
+        assert generation.interleave(tiny_model, [Segment("text", "red fox")]) == []
+
+    def test_at_most_so_many(self, tiny_model, monkeypatch):
+        force(tiny_model, monkeypatch, *[BOI] * 9)
+        added = generation.interleave(tiny_model, [Segment("text", "red fox")], max_segments=3)
+        assert [segment.modality for segment in added] == ["image"] * 3
+        assert not torch.equal(added[0].content, added[1].content)
+
+    def test_after_a_caption_the_model_stands_where_training_taught_it_to_draw(self, make_model):
+        """`caption, begin of image` is what a drawing teaches: nothing may come between them."""
+        model = make_model(stirred=False)
+        caption = Segment("text", "a red fox")
+        teach(model, [Sample((caption, tiny.aim(Segment("image", tiny.pictures(1, tiny.SIZE)[0]))), "draw")])
+        added = generation.interleave(model, [caption], max_segments=1)
+        assert [segment.modality for segment in added] == ["image"]
+
+
+def teach(model, samples: list[Sample], steps: int = 30) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    for step in range(steps):
+        batch = [replace(sample, key=len(samples) * step + k) for k, sample in enumerate(samples)]
+        found, _ = model.losses(model.assemble(batch, training=True))
+        optimizer.zero_grad()
+        sum(total / count for total, count in found.values()).backward()
+        optimizer.step()
+
+
+class TestLearned:
+    def test_a_model_that_overfits_says_and_draws_what_it_was_taught(self, make_model, tiny_samples):
+        model = make_model(stirred=False, dim=48, sampling=Sampling(guidance=1.0, num_steps=8))
+        named = [sample for sample in tiny_samples if sample.task != "draw"][:3]
+        words = ("fox", "yes", "no")
+        drawn = [
+            Sample((Segment("text", word), tiny.aim(sample.segments[0])), "draw")
+            for sample, word in zip(named, words, strict=True)
+        ]
+        teach(model, [*named, *drawn, *drawn], 100)
+        assert generation.complete(model, named) == [sample.segments[-1].content for sample in named]
+        shown = generation.draw(model, words).float()
+        true = torch.stack([sample.segments[-1].content for sample in drawn]).float()
+        error = (shown[:, None] - true[None]).square().flatten(2).mean(-1)
+        assert error.argmin(1).tolist() == [0, 1, 2]
+        assert float(error.diagonal().mean()) < 0.2 * float(error.mean())
