@@ -51,7 +51,8 @@ class Cache:
         self.staged_stop = 0
         self._uniform: int | None = 0  # the one length of all rows, where there is one
         self._fields = {
-            name: torch.full((rows, capacity), PADDING, dtype=torch.long, device=device) for name in Layout.FIELDS
+            name: torch.full((rows, capacity), PADDING, dtype=torch.long, device=device)
+            for name in Layout.FIELDS
         }
         self._clock = torch.zeros(rows, dtype=torch.long, device=device)
         self._words = torch.zeros(rows, dtype=torch.long, device=device)
@@ -71,7 +72,9 @@ class Cache:
         width = layout.shape[1]
         longest = self._uniform if self._uniform is not None else int(self.lengths.max())
         if longest + width > self.capacity:
-            raise ValueError(f"the cache holds {self.capacity} positions a row, {longest + width} are needed.")
+            raise ValueError(
+                f"the cache holds {self.capacity} positions a row, {longest + width} are needed."
+            )
         text = (layout.modality == 0).long()
         placed = {name: getattr(layout, name) for name in Layout.FIELDS}
         placed["order"] = layout.order + self._clock[:, None]
@@ -88,8 +91,8 @@ class Cache:
             self._places = self.lengths[:, None] + torch.arange(width, device=self.lengths.device)
             for name, value in placed.items():
                 self._fields[name].scatter_(1, self._places, value)
-        self._staged = Layout(**placed, timed_slice=layout.timed_slice)
-        keys = Layout(**{name: value[:, : self.staged_stop] for name, value in self._fields.items()})
+        self._staged = Layout.of(placed, timed_slice=layout.timed_slice)
+        keys = Layout.of({name: value[:, : self.staged_stop] for name, value in self._fields.items()})
         return self._staged, keys
 
     def write(self, store: Tensor, new: Tensor) -> None:

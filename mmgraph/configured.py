@@ -93,7 +93,9 @@ def instantiate(config: Any) -> Any:
         try:
             return cls(**arguments)
         except TypeError as error:
-            raise UsageError(f"{config['class_path']} cannot be built from its configuration: {error}") from error
+            raise UsageError(
+                f"{config['class_path']} cannot be built from its configuration: {error}"
+            ) from error
     if isinstance(config, Mapping):
         return {key: instantiate(value) for key, value in config.items()}
     if isinstance(config, list):

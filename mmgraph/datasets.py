@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset as TorchDataset, Sampler
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
 
 from mmgraph import registry
 from mmgraph.errors import RunError, UsageError
@@ -107,7 +108,9 @@ class Dataset(LightningDataModule):
         """Return sample `number` of the training stream: a function of (seed, number)."""
         items = self.items("train")
         if not len(items):
-            raise RunError(f"{type(self).__name__} has no training items; check its options ({self.protocol} protocol).")
+            raise RunError(
+                f"{type(self).__name__} has no training items; check its options ({self.protocol} protocol)."
+            )
         epoch, place = divmod(number, len(items))
         rng = random.Random(f"{self.seed}:{number}")
         task = rng.choices(list(self.tasks), weights=list(self.tasks.values()))[0]
@@ -135,7 +138,9 @@ class Dataset(LightningDataModule):
         return batch
 
     def _evaluation_loader(self, split: Split) -> DataLoader[Sample]:
-        samples = [sample for task, weight in self.tasks.items() if weight > 0 for sample in self.evaluation(split, task)]
+        samples = [
+            sample for task, weight in self.tasks.items() if weight > 0 for sample in self.evaluation(split, task)
+        ]
         if not samples:
             raise RunError(f"{type(self).__name__} has no samples in split '{split}' under protocol '{self.protocol}'.")
         return DataLoader(samples, batch_size=self.batch_size, collate_fn=list)  # type: ignore[arg-type]

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgraph.cache import Cache
 from mmgraph.errors import UsageError
+from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly, Group, without
 from mmgraph.models.unified import UnifiedModel
-from mmgraph.sequence import Layout, Sample, SampleRandom, Segment, Span, lay_out
+from mmgraph.randomness import SampleRandom
+from mmgraph.reading import CachedSpanReader, CachedTextReader, PlainSpanReader, PlainTextReader
+from mmgraph.sequence import Sample, Segment, Span, lay_out
 from mmgraph.vocabulary import BOI, EOS
 
 Guidance = float | Mapping[str, float]
@@ -71,7 +73,7 @@ def ask(model: UnifiedModel, pictures: Tensor, questions: Sequence[str], *, batc
 def reconstruct(model: UnifiedModel, pictures: Tensor, tokenizer: str = "image") -> Tensor:
     """Return pictures after the image tokenizer's encode and decode: the ceiling of anything drawn."""
     with torch.inference_mode():
-        part = model.tokenizers[tokenizer]
+        part = model.tokenizer(tokenizer)
         return part.decode(part.encode(pictures.to(model.device))).cpu()
 
 
@@ -93,7 +95,12 @@ def complete(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -
 
 
 def interleave(
-    model: UnifiedModel, prompt: Sequence[Segment], *, max_segments: int = 4, guidance: Guidance | None = None, seed: int = 0
+    model: UnifiedModel,
+    prompt: Sequence[Segment],
+    *,
+    max_segments: int = 4,
+    guidance: Guidance | None = None,
+    seed: int = 0,
 ) -> list[Segment]:
     """Go on after a prompt, switching between writing and drawing as the model says, until it ends.
 
@@ -131,7 +138,8 @@ def _append(model: UnifiedModel, segments: list[Segment], new: Segment) -> list[
     """Return the segments with a new one; a text that goes on after a text becomes one with it."""
     if new.modality != "text" or not segments or segments[-1].modality != "text":
         return [*segments, new]
-    tokenizer = model.tokenizers[model.spans(Sample((new,), "interleave"), False)[0].tokenizer]
+    (span,) = model.spans(Sample((new,), "interleave"), False)
+    tokenizer = model.tokenizer(span.tokenizer)
     codes = torch.cat(list(tokenizer.encode([segments[-1].content, new.content])))
     return [*segments[:-1], Segment("text", tokenizer.decode([codes])[0])]
 
@@ -172,8 +180,10 @@ def write(
         words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())
         room = min(max_tokens or model.sampling.max_text, model.max_text - words)
         if room < 1:
-            raise UsageError(f"the prompt has {words} text positions, the model holds {model.max_text}: no room to write.")
-        reader = _CachedReader(model, prefix, room) if use_cache else _PlainReader(model, prefix)
+            raise UsageError(
+                f"the prompt has {words} text positions, the model holds {model.max_text}: no room to write."
+            )
+        reader = CachedTextReader(model, prefix, room) if use_cache else PlainTextReader(model, prefix)
 
         def run(last: Tensor, time: Tensor | None) -> Tensor:
             hidden = reader.prefill() if last.numel() == 0 else reader.read(last)
@@ -191,71 +201,9 @@ def write(
     for row in drawn.tolist():
         stop = next((k for k, token in enumerate(row) if token in ends), len(row))
         codes = model.vocabulary.codes(span.tokenizer, torch.tensor(row[:stop], dtype=torch.long))
-        text = model.tokenizers[span.tokenizer].decode([codes])[0]
+        text = model.tokenizer(span.tokenizer).decode([codes])[0]
         results.append((text, stop < len(row) and row[stop] == BOI))
     return results
-
-
-class _CachedReader:
-    """Reads one new token per row over a cache."""
-
-    def __init__(self, model: UnifiedModel, prefix: Assembly, room: int) -> None:
-        self.model = model
-        self.prefix = prefix
-        rows, width = prefix.layout.shape
-        self.cache = Cache(model.depth, rows, width + room, model.device)
-        word = Layout(**{name: torch.zeros(rows, 1, dtype=torch.long, device=model.device) for name in Layout.FIELDS})
-        self.word = replace(word, role=word.role + 1, timed=word.timed - 1)
-
-    def prefill(self) -> Tensor:
-        hidden = _prefill(self.model, self.prefix, self.cache)
-        return _last(hidden, self.prefix.layout)
-
-    def read(self, ids: Tensor) -> Tensor:
-        assembly = Assembly(self.word, ids, torch.ones(0))
-        return _read(self.model, assembly, self.cache, commit=True)[0][:, -1]
-
-
-class _PlainReader:
-    """Reads everything again for each token."""
-
-    def __init__(self, model: UnifiedModel, prefix: Assembly) -> None:
-        self.model = model
-        self.prefix = prefix
-        self.ids: list[Tensor] = []
-
-    def prefill(self) -> Tensor:
-        return self._hidden()
-
-    def read(self, ids: Tensor) -> Tensor:
-        self.ids.append(ids)
-        return self._hidden()
-
-    def _hidden(self) -> Tensor:
-        layout, new = self.prefix.layout, len(self.ids)
-        rows, width = layout.shape
-        ends = layout.valid.sum(1)
-        fields = {field: torch.nn.functional.pad(getattr(layout, field), (0, new), value=-1) for field in Layout.FIELDS}
-        tokens = torch.nn.functional.pad(self.prefix.ids, (0, new))
-        words = (layout.valid & (layout.modality == 0)).sum(1)
-        for row in range(rows):
-            stop = int(ends[row])
-            own = slice(stop, stop + new)
-            steps = torch.arange(new)
-            for field, first in (("order", int(layout.order[row, :stop].max()) + 1), ("position", int(words[row]))):
-                fields[field][row, own] = first + steps
-            for field, value in (("modality", 0), ("role", 1), ("sample", 0), ("own", 0), ("timed", -1)):
-                fields[field][row, own] = value
-            fields["span"][row, own] = int(layout.span[row].max()) + 1
-            fields["modality"][row, stop + new :] = 0
-            if new:
-                tokens[row, own] = torch.cat(self.ids, dim=1)[row].cpu()
-        places = [replace(g, places=g.places // width * (width + new) + g.places % width) for g in self.prefix.groups]
-        for field in ("modality", "role", "position", "order", "own"):
-            fields[field].clamp_min_(0)
-        longer = Layout(**fields)
-        sequence = self.model.embed(Assembly(longer, tokens, self.prefix.times, places))
-        return _last(self.model.run(sequence)[0], longer)
 
 
 # -- drawing ------------------------------------------------------------------------------------------------
@@ -289,7 +237,7 @@ def paint(
     with _evaluating(model):
         scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
         span, prefix, n = _prefix(model, samples, seed, contrast=scale != 1.0)
-        head, tokenizer = _head_of(model, span), model.tokenizers[span.tokenizer]
+        head, tokenizer = _head_of(model, span), model.tokenizer(span.tokenizer)
         if head.shift:
             raise UsageError(
                 f"head '{span.head}' ({type(head).__name__}) predicts one token from the last, but images are drawn as "
@@ -297,10 +245,10 @@ def paint(
             )
         rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
         piece = model.assembler.piece(span, n)
-        layout, starts = lay_out([[(piece,)] for _ in range(rows * copies)])
+        layout, _ = lay_out([[(piece,)] for _ in range(rows * copies)])
         width = layout.shape[1]
         places = torch.arange(rows * copies * width).view(-1, width)
-        reader: Any = _SpanReader(model, prefix, layout) if use_cache else _PlainSpanReader(model, prefix, layout)
+        reader: Any = CachedSpanReader(model, prefix, layout) if use_cache else PlainSpanReader(model, prefix, layout)
 
         def run(inputs: Tensor, time: Tensor | None) -> Tensor:
             inputs = inputs.to(model.device)
@@ -318,57 +266,6 @@ def paint(
         steps = num_steps or model.sampling.num_steps
         for tokens in head.sample(run, shape, num_steps=steps, random=random, temperature=temperature):
             yield tokenizer.decode(tokens).cpu()
-
-
-class _SpanReader:
-    """Reads an image span again and again over the prefix, which is computed once."""
-
-    def __init__(self, model: UnifiedModel, prefix: Assembly, layout: Layout) -> None:
-        self.model = model
-        self.layout = layout.to(model.device)
-        rows, width = prefix.layout.shape
-        self.cache = Cache(model.depth, rows, width + layout.shape[1], model.device)
-        _prefill(model, prefix, self.cache)
-        self.ids = torch.zeros(layout.shape, dtype=torch.long)
-
-    def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
-        return _read(self.model, Assembly(self.layout, self.ids, times, [group]), self.cache, commit=False)
-
-
-class _PlainSpanReader:
-    """Reads prefix and span together at each step."""
-
-    def __init__(self, model: UnifiedModel, prefix: Assembly, layout: Layout) -> None:
-        self.model = model
-        self.prefix = prefix
-        self.layout = layout
-
-    def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
-        prefix, n = self.prefix, self.layout.shape[1]
-        rows, width = prefix.layout.shape
-        fields = {f: torch.nn.functional.pad(getattr(prefix.layout, f), (0, n), value=-1) for f in Layout.FIELDS}
-        ends = prefix.layout.valid.sum(1)
-        first_time = len(prefix.times)
-        for row in range(rows):
-            own = slice(int(ends[row]), int(ends[row]) + n)
-            clock = int(prefix.layout.order[row, : int(ends[row])].max()) + 1
-            for field in Layout.FIELDS:
-                fields[field][row, own] = getattr(self.layout, field)[row]
-            fields["order"][row, own] += clock
-            fields["span"][row, own] += int(prefix.layout.span[row].max()) + 1
-            if len(times):
-                fields["timed"][row, own] += first_time
-        for field in ("modality", "role", "position", "order", "own"):
-            fields[field].clamp_min_(0)
-        total = width + n
-        moved = [replace(g, places=g.places // width * total + g.places % width) for g in prefix.groups]
-        places = torch.arange(rows)[:, None] * total + ends[:, None] + torch.arange(n)
-        ids = torch.nn.functional.pad(prefix.ids, (0, n))
-        assembly = Assembly(Layout(**fields), ids, torch.cat((prefix.times, times)), [*moved, replace(group, places=places)])
-        sequence = self.model.embed(assembly)
-        hidden = self.model.run(sequence)[0].view(rows * total, -1)[places.to(self.model.device)]
-        condition = sequence.condition[first_time:] if sequence.condition is not None and len(times) else None
-        return hidden, condition
 
 
 # -- shared -------------------------------------------------------------------------------------------------
@@ -412,10 +309,10 @@ def _texts(model: UnifiedModel, contexts: Sequence[tuple[Segment, ...]], task: s
     return texts
 
 
-def _head_of(model: UnifiedModel, span: Span) -> Any:
+def _head_of(model: UnifiedModel, span: Span) -> Head:
     if span.head is None or span.head not in model.heads:
         raise UsageError(f"this model has no head for {span.modality}; it has {', '.join(model.heads) or 'none'}.")
-    return model.heads[span.head]
+    return model.head(span.head)
 
 
 def _prefix(
@@ -437,24 +334,5 @@ def _prefix(
         given += [without(own, "text") for own in spans]
     random = SampleRandom(seed, [sample.key for sample in rows])
     prefix = model.assembler.assemble(rows, given, random, closed=False)
-    tokens = model.tokenizers[last.tokenizer].num_tokens if last.modality != "text" else 0
+    tokens = model.tokenizer(last.tokenizer).num_tokens if last.modality != "text" else 0
     return last, prefix, tokens
-
-
-def _prefill(model: UnifiedModel, prefix: Assembly, cache: Cache) -> Tensor:
-    return _read(model, prefix, cache, commit=True)[0]
-
-
-def _read(model: UnifiedModel, assembly: Assembly, cache: Cache, *, commit: bool) -> tuple[Tensor, Tensor | None]:
-    layout, keys = cache.stage(assembly.layout.to(model.device))
-    sequence = model.embed(replace(assembly, layout=layout), keys)
-    hidden, _ = model.run(sequence, cache)
-    if commit:
-        cache.commit()
-    return hidden, sequence.condition
-
-
-def _last(hidden: Tensor, layout: Layout) -> Tensor:
-    """Return the hidden state `(N, D)` of each row's last position."""
-    ends = layout.valid.sum(1).to(hidden.device) - 1
-    return hidden[torch.arange(hidden.shape[0], device=hidden.device), ends]

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from mmgraph import registry
 from mmgraph.configured import Configured
-from mmgraph.sequence import SampleRandom
+from mmgraph.randomness import SampleRandom
 
 if TYPE_CHECKING:
     from mmgraph.tokenizers import Tokenizer
     from mmgraph.vocabulary import Vocabulary
 
 Run = Callable[[Tensor, "Tensor | None"], Tensor]
-"""`run(inputs, time) -> hidden` of the span: owned by the engine, cache and guidance inside."""
+"""`run(inputs, time)` gives the head's prediction: owned by the engine, cache and guidance inside."""
 
 
 @dataclass
@@ -84,7 +84,9 @@ class Head(Configured, nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the summed loss and the number of scored terms.
 
         Args:
@@ -107,7 +109,8 @@ class Head(Configured, nn.Module, ABC):
 
         Args:
             run: Gives the head's prediction for inputs and time, with cache and guidance inside.
-            shape: Shape of the tokens to draw, `(N, n)` or `(N, n, d)`.
+            shape: Shape of the tokens to draw, `(N, n)` or `(N, n, d)`; `(N,)` for heads that draw one
+                token after another, as many as `num_steps`.
             num_steps: Number of steps of the sampler.
             random: One stream per span.
             temperature: Of categorical sampling; ignored by others.

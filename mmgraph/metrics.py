@@ -39,8 +39,7 @@ class PictureSet:
     def __init__(self, pictures: Tensor, featurize: Featurize) -> None:
         if pictures.dtype != torch.uint8 or pictures.dim() != 4:
             raise UsageError(
-                "a set of pictures is uint8 (N, C, height, width); "
-                f"got {pictures.dtype} {tuple(pictures.shape)}."
+                f"a set of pictures is uint8 (N, C, height, width); got {pictures.dtype} {tuple(pictures.shape)}."
             )
         self.pictures = pictures
         self._featurize = featurize

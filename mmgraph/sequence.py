@@ -11,7 +11,7 @@ N nodes or pictures, n tokens of one span, d width of one token, E edges, T fram
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -133,6 +133,11 @@ class Layout:
 
     FIELDS = ("modality", "role", "span", "sample", "position", "order", "own", "timed")
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Tensor], *, timed_slice: tuple[int, int] | None = None) -> Layout:
+        """Return the layout of these `FIELDS`, each `(B, L)`."""
+        return cls(*(fields[name] for name in cls.FIELDS), timed_slice=timed_slice)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and positions (B, L)."""
@@ -183,7 +188,10 @@ class Layout:
             before = self.valid[row, :start] & (self.sample[row, :start] == self.sample[row, start])
             if bool((self.order[row, :start][before] >= self.order[row, places].min()).any()):
                 return False
-            if bool((self.timed[row, :start][before] == self.timed[row, start]).any()) and int(self.timed[row, start]) >= 0:
+            if (
+                bool((self.timed[row, :start][before] == self.timed[row, start]).any())
+                and int(self.timed[row, start]) >= 0
+            ):
                 return False
         return True
 
@@ -262,7 +270,9 @@ class _Row:
 
 @functools.lru_cache(maxsize=4096)
 def _lay_out(pieces: tuple[Piece, ...]) -> _Row:
-    columns: dict[str, list[int]] = {name: [] for name in ("modality", "role", "span", "position", "order", "own", "timed")}
+    columns: dict[str, list[int]] = {
+        name: [] for name in ("modality", "role", "span", "position", "order", "own", "timed")
+    }
     starts: list[int] = []
     timed_pieces: list[tuple[int, int]] = []
     clock, words, causal = 0, 0, True
@@ -363,45 +373,3 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
             rows.append([index])
             room.append(capacity - need)
     return rows
-
-
-class SampleRandom:
-    """Random draws that depend only on (seed, key of the sample, number of the draw).
-
-    The order, noise and time of a sample are then the same after a resume, on another number of
-    processes, and in every arm of a paired comparison.
-
-    Args:
-        seed: Seed of the run.
-        keys: One number per row.
-    """
-
-    def __init__(self, seed: int, keys: Iterable[int]) -> None:
-        self.seed = seed
-        self.keys = list(keys)
-        self._generators = [
-            torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + (key + 1) * 0xBF58476D1CE4E5B9) % 2**63)
-            for key in self.keys
-        ]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def select(self, rows: Sequence[int]) -> SampleRandom:
-        """Return the streams of some rows; they go on where these stand."""
-        chosen = SampleRandom(self.seed, ())
-        chosen.keys = [self.keys[row] for row in rows]
-        chosen._generators = [self._generators[row] for row in rows]
-        return chosen
-
-    def normal(self, *shape: int) -> Tensor:
-        """Return standard normal draws `(rows, *shape)`."""
-        if not self._generators:
-            return torch.zeros(0, *shape)
-        return torch.stack([torch.randn(shape, generator=g) for g in self._generators])
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Return uniform draws in [0, 1) `(rows, *shape)`."""
-        if not self._generators:
-            return torch.zeros(0, *shape)
-        return torch.stack([torch.rand(shape, generator=g) for g in self._generators])

@@ -63,7 +63,7 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
         """
         raise UsageError(f"{type(self).__name__} has no weights to train as an autoencoder.")
 
-    def fit(self, contents: Iterable[Any]) -> None:  # noqa: B027 - most tokenizers have nothing to fit
+    def fit(self, contents: Iterable[Any]) -> None:
         """Learn what is learned from training contents (a vocabulary, a basis) and mark it fitted."""
 
     @abstractmethod

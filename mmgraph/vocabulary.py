@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from mmgraph.sequence import MODALITIES
 
 PAD, BOS, EOS, BOI, EOI, SEP, MASK = range(7)
-MARKERS = ("<pad>", "<bos>", "<eos>", "<boi>", "<eoi>", "<sep>", "<mask>", *(f"<no {name}>" for name in MODALITIES))
+MARKERS = (
+    "<pad>",
+    "<bos>",
+    "<eos>",
+    "<boi>",
+    "<eoi>",
+    "<sep>",
+    "<mask>",
+    *(f"<no {name}>" for name in MODALITIES),
+)
 NULL = {name: 7 + index for index, name in enumerate(MODALITIES)}
 """The learned token that stands for a dropped condition, by modality."""
 

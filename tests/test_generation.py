@@ -9,6 +9,7 @@ from mmgraph import generation
 from mmgraph.errors import UsageError
 from mmgraph.heads import next_token
 from mmgraph.models import Sampling
+from mmgraph.reading import CachedTextReader, PlainTextReader
 from mmgraph.sequence import Sample, Segment
 from mmgraph.testing.stand_ins import Codes
 from mmgraph.tokenizers import bpe, byte, pca
@@ -54,8 +55,8 @@ class TestWrite:
         _, prefix, _ = generation._prefix(tiny_model, prompts, 0)
         words = tiny_model.vocabulary.ids("text", torch.tensor([[3], [1], [0], [2]]))
         with torch.inference_mode():
-            cached = generation._CachedReader(tiny_model, prefix, 6)
-            plain = generation._PlainReader(tiny_model, prefix)
+            cached = CachedTextReader(tiny_model, prefix, 6)
+            plain = PlainTextReader(tiny_model, prefix)
             torch.testing.assert_close(cached.prefill(), plain.prefill(), atol=1e-5, rtol=1e-4)
             for _ in range(5):
                 torch.testing.assert_close(cached.read(words), plain.read(words), atol=1e-5, rtol=1e-4)
@@ -142,9 +143,10 @@ class TestPaint:
 
         given = predicted(prompts, 1.0)
         null = predicted(prompts, 0.0)
-        torch.testing.assert_close(predicted(prompts, 3.0), null + 3 * (given - null), atol=1e-4, rtol=1e-4)
+        guided = predicted(prompts, 3.0)
+        torch.testing.assert_close(guided, null + 3 * (given - null), atol=1e-4, rtol=1e-4)
         other = [Sample((Segment("text", "no"), s.segments[1]), "draw", s.key) for s in prompts]
-        torch.testing.assert_close(predicted(other, 0.0), null)  # nothing tells them apart without the caption
+        torch.testing.assert_close(predicted(other, 0.0), null)  # nothing else tells them apart
         assert not torch.allclose(given, null, atol=1e-2)
 
     def test_the_seed_and_the_key_decide(self, tiny_model, tiny_samples):
@@ -184,7 +186,7 @@ class TestPaint:
             connectors={},
             heads={"text": next_token(), "image": next_token()},
         )
-        with pytest.raises(UsageError, match=r"head 'image' \(NextTokenHead\) predicts one token from the last"):
+        with pytest.raises(UsageError, match=r"\(NextTokenHead\) predicts one token from the last"):
             list(generation.paint(model, opened(tiny_samples, "draw")))
 
 

@@ -80,7 +80,9 @@ def test_detours_through_allowed_modules_are_refused(path):
         import_class(path)
 
 
-@pytest.mark.parametrize("path", ["torch.nn.functional.relu", "torch.nn", "lightning.pytorch.cli.instantiate_class"])
+@pytest.mark.parametrize(
+    "path", ["torch.nn.functional.relu", "torch.nn", "lightning.pytorch.cli.instantiate_class"]
+)
 def test_only_classes_pass(path):
     with pytest.raises(RefusedImportError, match="only classes"):
         import_class(path)
@@ -179,7 +181,9 @@ def test_guard_covers_every_place_where_jsonargparse_imports():
     assert jsonargparse._common.check_import_path is imports.check
     assert jsonargparse._typehints.check_import_path is imports.check
     source = inspect.getsource(jsonargparse._typehints)
-    assert source.count("import_module(") == 2  # a module-typed value, after check_import_path; a forward reference
+    assert (
+        source.count("import_module(") == 2
+    )  # a module-typed value, after check_import_path; a forward reference
     assert "__import__(" not in source.replace('__import__("argparse")', "")
     assert jsonargparse._common.denying_import_path_entry("os.system") is not None
     assert jsonargparse._common.denying_import_path_entry("torch.hub.load") == "*"

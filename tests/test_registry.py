@@ -24,7 +24,9 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     """Install a distribution that lasts for the test."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def install(name: str, files: dict[str, str], points: dict[str, dict[str, str]], version: str = "1.0") -> Path:
+    def install(
+        name: str, files: dict[str, str], points: dict[str, dict[str, str]], version: str = "1.0"
+    ) -> Path:
         for path, text in files.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
@@ -71,7 +73,11 @@ def test_third_party_plugin_is_found(distribution):
 
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [("import nowhere_to_be_found\n", "nowhere_to_be_found"), ("raise RuntimeError('boom')\n", "boom"), ("", "Part")],
+    [
+        ("import nowhere_to_be_found\n", "nowhere_to_be_found"),
+        ("raise RuntimeError('boom')\n", "boom"),
+        ("", "Part"),
+    ],
 )
 def test_broken_plugin_fails_alone_and_names_its_distribution(distribution, source, reason):
     distribution("breaks", {"broken_part.py": source}, {"connectors": {"broken": "broken_part:Part"}})
@@ -84,9 +90,13 @@ def test_broken_plugin_fails_alone_and_names_its_distribution(distribution, sour
 
 
 def test_two_distributions_with_one_name_are_named(distribution):
-    distribution("one", {"one_part.py": GOOD}, {"connectors": {"shared": "one_part:Part", "own": "one_part:Part"}})
+    distribution(
+        "one", {"one_part.py": GOOD}, {"connectors": {"shared": "one_part:Part", "own": "one_part:Part"}}
+    )
     distribution("two", {"two_part.py": GOOD}, {"connectors": {"shared": "two_part:Part"}})
-    with pytest.raises(registry.DuplicatePluginError, match=r"'one' \(one_part:Part\) and 'two' \(two_part:Part\)"):
+    with pytest.raises(
+        registry.DuplicatePluginError, match=r"'one' \(one_part:Part\) and 'two' \(two_part:Part\)"
+    ):
         registry.find("connectors", "shared")
     assert registry.load("connectors", "own").__name__ == "Part"
     assert len(registry.duplicates()) == 1
@@ -119,7 +129,9 @@ def test_recipes_of_any_package_are_found_without_importing_it(distribution):
         "third_recipes/__init__.py": "raise RuntimeError('imported')",
         "third_recipes/more/third.yaml": "# A third party's recipe\n#\n# Time: short\nseed_everything: 1\n",
     }
-    root = distribution("third", files, {"recipes": {"any": "third_recipes.more", "gone": "not_there_at_all"}})
+    root = distribution(
+        "third", files, {"recipes": {"any": "third_recipes.more", "gone": "not_there_at_all"}}
+    )
     path = recipes.find("third")
     assert path == root / "third_recipes" / "more" / "third.yaml"
     assert recipes.title(path) == "A third party's recipe"

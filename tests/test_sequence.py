@@ -6,15 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmgraph.sequence import (
-    MODALITIES,
-    Layout,
-    MultimodalSequence,
-    Piece,
-    SampleRandom,
-    lay_out,
-    pack,
-)
+from mmgraph.randomness import SampleRandom
+from mmgraph.sequence import MODALITIES, Layout, MultimodalSequence, Piece, lay_out, pack
 
 
 def random_pieces(rng: random.Random) -> tuple[Piece, ...]:

@@ -27,6 +27,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     from mmgraph import generation, models
 
     model = models.load(options.run)
+    picture = resize(picture, model)
     if options.question is None:
         answers = generation.name(model, picture[None])
     else:
@@ -55,3 +56,21 @@ def read(path: Path) -> Any:
     white = Image.new("RGBA", image.size, "white")
     flat = Image.alpha_composite(white, image).convert("RGB")
     return torch.from_numpy(numpy.array(flat)).permute(2, 0, 1).contiguous()  # (3, H, W)
+
+
+def resize(picture: Any, model: Any) -> Any:
+    """Return a picture `(3, H, W)`, padded with white to a square, in the size that the model reads."""
+    from torch.nn import functional as F
+
+    sizes = [
+        getattr(part, "image_size", None) for part in model.tokenizers.values() if part.modality == "image"
+    ]
+    size = next((size for size in sizes if size is not None), None)
+    _, height, width = picture.shape
+    if size is None or (height, width) == (size, size):
+        return picture
+    side = max(height, width)
+    left, top = (side - width) // 2, (side - height) // 2
+    square = F.pad(picture.float(), (left, side - width - left, top, side - height - top), value=255.0)
+    small = F.interpolate(square[None], size=(size, size), mode="bilinear", antialias=True)[0]
+    return small.round().clamp(0, 255).to(picture.dtype)

@@ -111,6 +111,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         """Write if it is time, or if this was the last step."""
+        if not between_steps(trainer):
+            return
         last = trainer.should_stop or _out_of_steps(trainer)
         due = last or time.monotonic() - self._written_at >= self.seconds
         if trainer.world_size > 1:  # writing is collective, and clocks differ
@@ -120,9 +122,9 @@ class LastCheckpoint(Checkpoint):
 
     def write(self, trainer: Trainer) -> None:
         """Write the checkpoint now."""
-        for logger in trainer.loggers:
-            logger.save()
         try:
+            for logger in trainer.loggers:
+                logger.save()
             trainer.save_checkpoint(self.path, weights_only=False)  # with the optimiser's state
         except OSError as error:
             if self.failure is None:
@@ -158,6 +160,11 @@ class LastCheckpoint(Checkpoint):
                 f"this run could not be resumed: {error} Some part keeps objects in its state; keep tensors, "
                 "numbers, strings, lists and dictionaries."
             ) from error
+
+
+def between_steps(trainer: Trainer) -> bool:
+    """Whether the optimiser has just stepped: gradients that are still adding up are in no checkpoint."""
+    return not trainer.fit_loop.epoch_loop._should_accumulate()
 
 
 def _out_of_steps(trainer: Trainer) -> bool:

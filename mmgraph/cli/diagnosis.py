@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentError
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,10 +84,12 @@ class Diagnosis:
     Args:
         parser: The parser of the whole configuration.
         sources: In the order in which they are applied.
+        flags: Flags of the command that are no configuration, for offering the nearest.
     """
 
-    def __init__(self, parser: ArgumentParser, sources: list[Source]) -> None:
+    def __init__(self, parser: ArgumentParser, sources: list[Source], flags: Sequence[str] = ()) -> None:
         self.parser = parser
+        self.flags = list(flags)
         self.sources = sources
         self._classes: dict[str, str] = {}  # key -> class_path, as the sources say it so far
         self._parsers: dict[type, ArgumentParser] = {}
@@ -234,6 +236,8 @@ class Diagnosis:
         head, _, name = dest.rpartition(".")
         known = [own for own in _destinations(parser) if own.rpartition(".")[0] == head] if head else None
         names = [own.rpartition(".")[2] for own in known or []] if head else _top(parser)
+        if not head and not prefix:
+            names = names + self.flags
         place = (prefix + head).rstrip(".")
         owner = self._classes.get(prefix.removesuffix(".init_args."))
         where = f" in {place}" if place else ""
@@ -243,9 +247,7 @@ class Diagnosis:
     def _type(
         self, parser: ArgumentParser, action: Any, dest: str, value: Any, prefix: str, source: Source
     ) -> str | None:
-        if isinstance(value, str) and "${" in value:
-            return None
-        if _partial(value):
+        if _partial(value) or any(isinstance(leaf, str) and "${" in leaf for _, leaf in _leaves(value)):
             return None
         try:
             with parser_context(
@@ -259,7 +261,10 @@ class Diagnosis:
 
 def _partial(value: Any) -> bool:
     """Whether a value overrides parts of a class given before, so that it says nothing by itself."""
-    return isinstance(value, Mapping) and "class_path" not in value and "init_args" in value
+    if isinstance(value, Mapping):
+        inner = list(value.values())
+        return ("class_path" not in value and "init_args" in value) or any(map(_partial, inner))
+    return isinstance(value, list) and any(map(_partial, value))
 
 
 def _destinations(parser: ArgumentParser) -> list[str]:

@@ -26,7 +26,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
         "--guidance", type=guidance, metavar="G", help="2.5, or text=2.5,graph=1.5 (default: the model's)"
     )
     parser.add_argument(
-        "--steps", type=_positive, metavar="N", help="steps of the sampler (default: the model's)"
+        "--steps", type=positive, metavar="N", help="steps of the sampler (default: the model's)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
@@ -59,7 +59,8 @@ def guidance(text: str) -> float | dict[str, float]:
         ) from None
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a positive whole number."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive whole number")
     return int(text)

@@ -35,6 +35,9 @@ class RunCLI(LightningCLI):
         request: What was typed.
     """
 
+    signals: StopOnSignal
+    checkpoint: LastCheckpoint | None = None
+
     def __init__(self, request: training.Request) -> None:
         self.request = request
         imports.guard_jsonargparse()
@@ -67,7 +70,7 @@ class RunCLI(LightningCLI):
             print(training.options_help(self.request.verb))
         imports.refused.clear()
         sources = self._sources()
-        diagnosis = Diagnosis(parser, sources)
+        diagnosis = Diagnosis(parser, sources, sorted(vars(self.request.options)))
         diagnosis.check()
         try:
             self.config = parser.parse_args(args)
@@ -171,43 +174,39 @@ class RunCLI(LightningCLI):
         """Create the trainer with what every run has: checkpoint, log, progress, guards."""
         config = dict(self._get(self.config_init, "trainer", default={}))
         fitting = self.request.verb == "fit"
-        plugins = config.get("plugins")
-        config["plugins"] = [
-            *(plugins if isinstance(plugins, list) else [plugins] if plugins else []),
-            SafeCheckpointIO(),
-        ]
-        if config.get("enable_model_summary") is None:
-            config["enable_model_summary"] = False
-        own: list[Any] = (
-            [ProgressLine()] if fitting and config.get("enable_progress_bar") is not False else []
-        )
-        if not own:
-            config["enable_progress_bar"] = False
-        if fitting:
-            own += self._training_callbacks()
+        bare = bool(config.get("barebones"))  # Lightning then refuses all that is set here
+        own: list[Any] = self._training_callbacks() if fitting else []
+        if not bare:
+            config["plugins"] = [*_as_list(config.get("plugins")), SafeCheckpointIO()]
+            config["enable_model_summary"] = bool(config.get("enable_model_summary"))
+            if fitting and config.get("enable_progress_bar") is not False:
+                own.append(ProgressLine())
+            else:
+                config["enable_progress_bar"] = False
             if config.get("logger") in (None, True):
-                config["logger"] = RunLogger(self.directory)
-        elif config.get("logger") in (None, True):
-            config["logger"] = False
+                config["logger"] = RunLogger(self.directory) if fitting else False
+        if fitting and not bare and config.get("enable_checkpointing") is not False:
+            self.checkpoint = LastCheckpoint(
+                self.directory.checkpoint, self.request.options.checkpoint_seconds
+            )
+            own.append(self.checkpoint)
+        elif not bare:
+            config["enable_checkpointing"] = False
         if isinstance(self.datamodule, Dataset):
             config["use_distributed_sampler"] = False  # its stream divides itself among the processes
         config["default_root_dir"] = config.get("default_root_dir") or str(self.directory.path)
         config["callbacks"] = _as_list(config.get("callbacks")) + own
-        if any(isinstance(callback, LastCheckpoint) for callback in own):
-            config["enable_checkpointing"] = True
         return self.trainer_class(**{**config, **kwargs})
 
     def _training_callbacks(self) -> list[Any]:
         about = {"recipe": self.recipe, "command": self.request.command}
         self.signals = StopOnSignal()
-        self.checkpoint = LastCheckpoint(self.directory.checkpoint, self.request.options.checkpoint_seconds)
         return [
             Reseed(self.seed),
             StopOnNonFinite(),
             SaveResolvedConfig(self.parser, self.config, directory=self.directory, **about),
             TrainingRecord(self.directory, seed=self.seed, **about),
             self.signals,
-            self.checkpoint,
         ]
 
     @property
@@ -221,9 +220,9 @@ class RunCLI(LightningCLI):
             return method(*args, **kwargs)
         except MisconfigurationException as error:
             raise UsageError(_flat(error)) from error
-        except SystemExit as error:  # Lightning's answer to a second Ctrl-C
-            if self.request.verb == "fit" and self.signals.received is not None:
-                raise KeyboardInterrupt from error
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit status 1
+                raise error.__context__ from None
             raise
 
 

@@ -138,9 +138,7 @@ def _show(names: Sequence[str]) -> int:
             for option in list(inspect.signature(found.__init__).parameters.values())[1:]:
                 default = "required" if option.default is option.empty else repr(option.default)
                 kind = inspect.formatannotation(option.annotation).strip("'")
-                print(
-                    f"  {option.name} ({kind}): {default}"
-                )
+                print(f"  {option.name} ({kind}): {default}")
             print(f"\n{inspect.getdoc(found) or ''}\n")
     return 0
 

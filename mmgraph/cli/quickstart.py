@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 
-from mmgraph.cli import training
+from mmgraph.cli import global_flags, training
 from mmgraph.cli.evaluate import report
 
 RECIPE = "transfusion"
@@ -28,5 +29,5 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
         if value is not None:
             arguments += [f"--{flag}", str(value)]
     directory = training.fit(arguments, debug=debug)
-    report(directory.path, "test")
+    report(directory.path, shlex.join(["mmgraph", *global_flags, verb, *argv]), split="test")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -99,6 +100,12 @@ class RunLogger(CSVLogger):
     @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
         """Write nothing: config.yaml has them."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the rows; what a full disk refuses is kept for the next time."""
+        with contextlib.suppress(OSError):
+            super().save()
 
     @rank_zero_only
     def drop_from(self, step: int) -> None:

@@ -18,6 +18,7 @@ WRITTEN = (
     CONFIG,
     "metrics.json",
     "report.html",
+    "samples.json",
     "samples.png",
     "training.json",
 )

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from mmgraph.cli.checkpoints import between_steps
 from mmgraph.errors import RunError
 
 
@@ -37,7 +38,7 @@ class StopOnSignal(Callback):
         stop = self.received is not None
         if trainer.world_size > 1:
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if stop:
+        if stop and between_steps(trainer):
             self.received = self.received or signal.SIGINT
             # min_epochs (1 by default) would keep the loop going
             trainer.fit_loop.min_epochs = 0

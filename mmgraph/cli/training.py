@@ -10,13 +10,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmgraph import recipes
 from mmgraph.cli import INTERRUPTED, global_flags
 from mmgraph.cli import rundir as directories
 from mmgraph.cli.rundir import RunDirectory, first_process
-from mmgraph.errors import RunError, UsageError
+from mmgraph.errors import UsageError
+
+if TYPE_CHECKING:
+    from mmgraph.cli.parsing import RunCLI
 
 EXAMPLES = """examples:
   mmgraph fit -c transfusion                        a recipe, by name
@@ -107,6 +110,8 @@ def _replace_recipes(argv: list[str]) -> tuple[list[str], list[Path]]:
             value = argv[position]
         elif arg.startswith("--config="):
             value = arg.partition("=")[2]
+        elif arg.startswith("-c") and len(arg) > 2:
+            value = arg[2:].removeprefix("=")
         if value is None:
             given.append(arg)
         else:
@@ -133,26 +138,25 @@ def find_config(name: str) -> Path:
 
 def build(argv: Sequence[str], *, debug: bool = False) -> tuple[Any, Any]:
     """Return the model and the data set of a configuration, without training."""
-    _quieten(debug)
-    from mmgraph.cli.parsing import RunCLI
-
-    cli = RunCLI(read("inspect", argv))
+    cli = _prepare(read("inspect", argv), debug)
     cli.build()
     return cli.model, cli.datamodule
 
 
 def execute(request: Request, *, debug: bool = False) -> int:
     """Read the configuration, build model, data and trainer, and run the verb."""
+    cli = _prepare(request, debug)
+    return _fit(cli) if request.verb == "fit" else _score(cli)
+
+
+def _prepare(request: Request, debug: bool) -> RunCLI:
     _quieten(debug)
     from mmgraph.cli.parsing import RunCLI
 
-    cli = RunCLI(request)
-    if request.verb == "fit":
-        return _fit(cli)
-    return _score(cli)
+    return RunCLI(request)
 
 
-def _fit(cli: Any) -> int:
+def _fit(cli: RunCLI) -> int:
     from mmgraph import models
     from mmgraph.configured import config_of
 
@@ -164,7 +168,8 @@ def _fit(cli: Any) -> int:
     cli.guarded(trainer.fit, cli.model, datamodule=cli.datamodule, ckpt_path=start, weights_only=True)
     if first_process():
         models.save(cli.model, directory.model)
-    cli.checkpoint.finish()
+    if cli.checkpoint is not None:
+        cli.checkpoint.finish()
     if cli.signals.received is not None:
         again = shlex.join(["mmgraph", *global_flags, "fit", "--run", str(directory.path), "--resume"])
         print(f"stopped at step {trainer.global_step}; go on with: {again}", file=sys.stderr)
@@ -174,7 +179,7 @@ def _fit(cli: Any) -> int:
     return 0
 
 
-def _score(cli: Any) -> int:
+def _score(cli: RunCLI) -> int:
     start = cli.start_from()
     cli.build()
     method = getattr(cli.trainer, cli.request.verb)
@@ -216,15 +221,12 @@ def fit(argv: Sequence[str], *, debug: bool = False) -> RunDirectory:
     """Train in this process, as `mmgraph fit` does, and return the run directory.
 
     Raises:
-        RunError: If the training was interrupted.
+        KeyboardInterrupt: If the training was interrupted; its checkpoint has been written.
     """
-    request = read("fit", argv)
-    status = execute(request, debug=debug)
-    if status == INTERRUPTED:
+    cli = _prepare(read("fit", argv), debug)
+    if _fit(cli) == INTERRUPTED:
         raise KeyboardInterrupt
-    if status:
-        raise RunError(f"training ended with status {status}.")
-    return directory_of(request)
+    return cli.directory
 
 
 def recipe_of(request: Request) -> str:
@@ -232,7 +234,7 @@ def recipe_of(request: Request) -> str:
     return directories.recipe_name(request.configs[0]) if request.configs else "unnamed"
 
 
-def directory_of(request: Request, seed: int = 0) -> RunDirectory:
+def directory_of(request: Request, seed: int) -> RunDirectory:
     """Return the run directory of a request."""
     if request.options.run is not None:
         return RunDirectory(request.options.run)

@@ -57,9 +57,7 @@ def render(curves: dict[str, tuple[list[float], list[float]]]) -> str:
         "svg.hashsalt": "mmgraph",
         "font.size": 10,
         "font.family": "sans-serif",
-        **dict.fromkeys(
-            ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _SENTINEL
-        ),
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _SENTINEL),
     }
     with matplotlib.rc_context(style):  # type: ignore[arg-type]
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")

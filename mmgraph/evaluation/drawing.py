@@ -175,15 +175,11 @@ def baselines(
     """
     sets = {}
     if len(train):
-        likest = nearest_captions(
-            [caption.text for caption in drawings.captions], [item.text for item in training]
-        )
+        likest = nearest_captions([caption.text for caption in drawings.captions], [item.text for item in training])
         sets["nearest_caption"] = train.select(likest)
         sets["mean_picture"] = _set(_mean(training, len(true)))
         taken = set(true.identities())
-        free = torch.tensor(
-            [row for row, key in enumerate(train.identities()) if key not in taken], dtype=torch.long
-        )
+        free = torch.tensor([row for row, key in enumerate(train.identities()) if key not in taken], dtype=torch.long)
         order = torch.randperm(len(free), generator=_generator(seed))[: len(true)]
         sets["real:other"] = train.select(free[order])
     sets["real:same"] = true

@@ -93,9 +93,7 @@ def questions(dataset: Dataset, split: Split, limit: int | None = None) -> list[
 Example = TypeVar("Example", Question, Caption)
 
 
-def pick(
-    examples: Sequence[Example], limit: int, key: Callable[[Example], str] = lambda _: ""
-) -> list[Example]:
+def pick(examples: Sequence[Example], limit: int, key: Callable[[Example], str] = lambda _: "") -> list[Example]:
     """Return about `limit` examples of each key, in an order decided by a hash of their pictures.
 
     All examples of one picture are taken or left together, for the yes and the no about it balance each
@@ -134,9 +132,7 @@ def stack(examples: Iterable[Question | Caption], whose: str) -> Tensor:
     pictures = [example.picture for example in examples]
     sizes = sorted({tuple(picture.shape) for picture in pictures})
     if len(sizes) > 1:
-        raise RunError(
-            f"the pictures of {whose} differ in size ({sizes[0]} and {sizes[1]}); bring them to one size."
-        )
+        raise RunError(f"the pictures of {whose} differ in size ({sizes[0]} and {sizes[1]}); bring them to one size.")
     return torch.stack(pictures) if pictures else torch.zeros(0, 3, 0, 0, dtype=torch.uint8)
 
 

@@ -86,8 +86,7 @@ def features(pictures: Tensor) -> Tensor:
     """
     if pictures.dtype != torch.uint8 or pictures.dim() != 4 or pictures.shape[1] not in (1, 3):
         raise UsageError(
-            "features are of uint8 pictures (N, 1 or 3, height, width); "
-            f"got {pictures.dtype} {tuple(pictures.shape)}."
+            f"features are of uint8 pictures (N, 1 or 3, height, width); got {pictures.dtype} {tuple(pictures.shape)}."
         )
     pictures = pictures.cpu().contiguous()
     shape = str(tuple(pictures.shape[1:])).encode()
@@ -108,9 +107,7 @@ def features(pictures: Tensor) -> Tensor:
 
 def _compute(pictures: Tensor) -> Tensor:
     x = pictures.expand(-1, 3, -1, -1).float() / 255
-    x = F.interpolate(
-        x, size=(SIZE, SIZE), mode="bilinear", align_corners=False, antialias=max(x.shape[-2:]) > SIZE
-    )
+    x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", align_corners=False, antialias=max(x.shape[-2:]) > SIZE)
     x = (x - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]
     maps = network().extract_features(x.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
     return maps.mean((2, 3))  # (N, 1280)

@@ -134,9 +134,7 @@ def evaluate(
     }
     found = _rounded(found)
     schema.check(found)
-    files.write(
-        folder / files.METRICS, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    files.write(folder / files.METRICS, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     files.write(folder / files.EXAMPLES, json.dumps(showing.choose(drawn, answers), ensure_ascii=False))
     write_report(folder)
     return found
@@ -172,16 +170,10 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(
-            f"{run} is no run directory: it has no config.yaml. Train one with `mmgraph fit`."
-        ) from None
+        raise UsageError(f"{run} is no run directory: it has no config.yaml. Train one with `mmgraph fit`.") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is no YAML: {error}") from error
-    if (
-        not isinstance(config, dict)
-        or not isinstance(config.get("data"), dict)
-        or "class_path" not in config["data"]
-    ):
+    if not isinstance(config, dict) or not isinstance(config.get("data"), dict) or "class_path" not in config["data"]:
         raise UsageError(f"{path} names no data set: `data.class_path` is missing.")
     return config
 

@@ -65,14 +65,10 @@ def data(
     }
 
 
-def legend(
-    metrics: Sequence[PictureMetric], *tables: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
+def legend(metrics: Sequence[PictureMetric], *tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what each score of the tables means, in the metrics' order."""
     meanings = {name: meaning for metric in metrics for name, meaning in metric.meanings.items()}
-    meanings["psnr"] = Meaning(
-        "PSNR (dB)", "Peak signal-to-noise ratio of the image tokenizer alone.", "higher"
-    )
+    meanings["psnr"] = Meaning("PSNR (dB)", "Peak signal-to-noise ratio of the image tokenizer alone.", "higher")
     used = {name for table in tables for scores in table.values() for name in scores}
     return {name: asdict(meaning) for name, meaning in meanings.items() if name in used}
 
@@ -123,9 +119,5 @@ def _tokenizers(model: Any) -> list[dict[str, Any]]:
 def _options(config: Mapping[str, Any]) -> str:
     """Return the options of a data set that does not describe itself."""
     options = config["data"].get("init_args") or {}
-    told = [
-        f"{name} {value}"
-        for name, value in options.items()
-        if name not in _STREAM_OPTIONS and value is not None
-    ]
+    told = [f"{name} {value}" for name, value in options.items() if name not in _STREAM_OPTIONS and value is not None]
     return ", ".join(told)

@@ -10,6 +10,13 @@ from typing import Any
 
 from mmgraph.evaluation import curves, tables
 
+_DIVISIONS = {
+    "random": "Unseen pictures were held out one by one: training may have shown variants of them.",
+    "grouped": "Unseen concepts were held out with all their variants: the model never met them in training.",
+    "compositional": "Unseen pictures join what training showed only apart.",
+}
+"""What each protocol keeps from the model."""
+
 
 def render(run: Path, metrics: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
     """Return the page.
@@ -19,9 +26,7 @@ def render(run: Path, metrics: Mapping[str, Any], shown: Mapping[str, Any]) -> s
         metrics: What metrics.json holds.
         shown: What samples.json holds.
     """
-    title = (
-        f"{metrics['recipe']}, seed {metrics['seed']}" if metrics["seed"] is not None else metrics["recipe"]
-    )
+    title = f"{metrics['recipe']}, seed {metrics['seed']}" if metrics["seed"] is not None else metrics["recipe"]
     body = "\n".join(
         part
         for part in (
@@ -108,7 +113,7 @@ def _lead(metrics: Mapping[str, Any]) -> str:
     if kinds - {"name"}:
         skills.append("answers questions about them")
     listed = " and ".join([", ".join(skills[:-1]), skills[-1]] if len(skills) > 1 else skills)
-    return f"One model that {listed}. Unseen concepts were held out: the model never met them in training."
+    return f"One model that {listed}. {_DIVISIONS[metrics['protocol']]}"
 
 
 def _headline(metrics: Mapping[str, Any]) -> str:
@@ -164,8 +169,8 @@ def _numbers(metrics: Mapping[str, Any]) -> str:
         parts.append(
             "<p class='small faint'>Nearest caption: the training picture whose caption shares most words. "
             "Mean picture: the average of all training pictures. Real pictures: the true ones themselves, or "
-            "other real ones where the score compares whole sets. Tokenizer ceiling: the true picture after the "
-            "image tokenizer alone.</p>"
+            "other real ones where the score compares whole sets. Tokenizer ceiling: the true picture after "
+            "the image tokenizer alone.</p>"
         )
     for population, title in tables.POPULATIONS.items():
         if metrics["generation"].get(population):
@@ -180,9 +185,7 @@ def _numbers(metrics: Mapping[str, Any]) -> str:
     if metrics["understanding_trained"]:
         parts.append(tables.answered("Questions, trained concepts", metrics["understanding_trained"]))
     if metrics["notes"]:
-        parts.append(
-            f'<ul class="small">{"".join(f"<li>{escape(note)}</li>" for note in metrics["notes"])}</ul>'
-        )
+        parts.append(f'<ul class="small">{"".join(f"<li>{escape(note)}</li>" for note in metrics["notes"])}</ul>')
     return _section("All numbers", parts)
 
 
@@ -190,14 +193,17 @@ def _made(run: Path, metrics: Mapping[str, Any]) -> str:
     training, machine, evaluation = metrics["training"], metrics["hardware"], metrics["evaluation"]
     memory = f"{machine['memory_gb']:g} GB" if machine["memory_gb"] else "not recorded"
     peak = f"{training['peak_memory_mb']:,.0f} MB" if training["peak_memory_mb"] else "not recorded"
-    took = f"{duration(training['seconds'])}, {duration(training['cpu_seconds'])} of processor time"
+    took = duration(training["seconds"])
+    if training["cpu_seconds"] is not None:
+        took += f", {duration(training['cpu_seconds'])} of processor time"
     rows = {
         "Training": took,
         "Peak memory of training": peak,
         "Parameters": f"{count(training['parameters'])}, {count(training['active_parameters'])} active",
-        "Tokens": f"{count(training['tokens_per_second'])} a second, {training['visual_tokens'] or 0} a picture",
+        "Tokens a second": count(training["tokens_per_second"]),
+        "Tokens a picture": str(training["visual_tokens"] or "none"),
         "Evaluation": f"{duration(evaluation['seconds'])}, seed {evaluation['seed']}",
-        "Machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {memory}",
+        "Machine": f"{machine['cpu']}, {machine['cores']} cores ({machine['threads']} used), {memory}",
         "System": f"{machine['system']}, device {machine['device']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
     }

@@ -128,11 +128,7 @@ def _problems(value: Any, shape: Any, path: str) -> list[str]:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return [f"{path} is {_tell(value)}, not a list"]
-        return [
-            found
-            for index, item in enumerate(value)
-            for found in _problems(item, shape[0], f"{path}[{index}]")
-        ]
+        return [found for index, item in enumerate(value) for found in _problems(item, shape[0], f"{path}[{index}]")]
     if isinstance(shape, dict):
         return _fields(value, shape, path)
     if shape is None:
@@ -150,9 +146,7 @@ def _fields(value: Any, shape: dict[str, Any], path: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{path} is {_tell(value)}, not an object"]
     if "*" in shape:
-        return [
-            found for key, item in value.items() for found in _problems(item, shape["*"], f"{path}.{key}")
-        ]
+        return [found for key, item in value.items() for found in _problems(item, shape["*"], f"{path}.{key}")]
     names = {name.rstrip("?"): name for name in shape}
     found = [f"{path}.{key} is not known" for key in value if key not in names]
     for name, key in names.items():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmgraph.evaluation.showing import decode
+from mmgraph.evaluation.showing import decode, readable
 
 COLUMNS = 12
 ROWS = 3
@@ -51,7 +51,7 @@ def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
                 picture = Image.open(io.BytesIO(decode(row[which]))).convert("RGB")
                 sheet.paste(picture.resize((PICTURE, PICTURE), Image.Resampling.NEAREST), (x, y + offset))
                 pen.rectangle((x - 1, y + offset - 1, x + PICTURE, y + offset + PICTURE), outline=_FRAME)
-            for number, line in enumerate(caption_lines(row["caption"])):
+            for number, line in enumerate(caption_lines(readable(row["caption"]))):
                 centre = (x + PICTURE / 2, y + 2 * PICTURE + 6 + 14 * number)
                 pen.text(centre, line, fill=_INK, font=_font(11), anchor="ma")
         top += height
@@ -62,9 +62,9 @@ def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
 
 def caption_lines(caption: str) -> list[str]:
     """Return a caption in at most three lines; what does not fit ends in an ellipsis."""
-    return textwrap.wrap(
-        caption, _LETTERS, max_lines=_CAPTION_LINES, placeholder=" …", break_long_words=True
-    ) or ["(empty)"]
+    return textwrap.wrap(caption, _LETTERS, max_lines=_CAPTION_LINES, placeholder=" …", break_long_words=True) or [
+        "(empty)"
+    ]
 
 
 def _font(size: int, *, bold: bool = False) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,7 @@ def choose(
     """Return the examples as samples.json holds them, pictures as data URIs of PNG files."""
     return {
         "drawings": {population: _drawings(drawn) for population, drawn in drawings.items()},
-        "answers": {
-            population: _answers(given)[: PICTURES[population]] for population, given in answers.items()
-        },
+        "answers": {population: _answers(given)[: PICTURES[population]] for population, given in answers.items()},
     }
 
 
@@ -65,6 +64,11 @@ def data_uri(picture: Tensor) -> str:
 def decode(uri: str) -> bytes:
     """Return the PNG file of a data URI."""
     return base64.b64decode(uri.partition(",")[2])
+
+
+def readable(text: str) -> str:
+    """Return text as people write it: data sets may set marks apart for their tokenizers' sake."""
+    return re.sub(r"\s+([,?.!])", r"\1", text)
 
 
 def _drawings(drawn: Drawings) -> list[dict[str, Any]]:

@@ -122,9 +122,7 @@ def paired_difference(
         seed: Decides the resamples.
     """
     if left.shape != right.shape:
-        raise UsageError(
-            f"a paired difference needs equal numbers of values; got {len(left)} and {len(right)}."
-        )
+        raise UsageError(f"a paired difference needs equal numbers of values; got {len(left)} and {len(right)}.")
     difference = left.double() - right.double()
     interval = mean_interval(difference, clusters, num_resamples=num_resamples, level=level, seed=seed)
     return float(difference.mean()), interval

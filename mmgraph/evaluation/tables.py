@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from mmgraph.evaluation.showing import readable
+
 POPULATIONS = {"trained": "Trained concepts", "unseen": "Unseen concepts"}
 BASELINES = {
     "nearest_caption": "Nearest caption",
@@ -36,9 +38,7 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def ruler(
-    value: float, ends: Sequence[float] | None, chance: float | None, majority: float | None = None
-) -> str:
+def ruler(value: float, ends: Sequence[float] | None, chance: float | None, majority: float | None = None) -> str:
     """Return a bar from 0 to 1 with the value, its interval, and ticks for chance and majority."""
     said = [f"{number(value)} on a scale from 0 to 1"]
     parts = ['<rect class="track" x="0" y="6" width="100%" height="6" rx="3"/>']
@@ -79,9 +79,7 @@ def answered(title: str, kinds: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(title, ("Question", "", "Accuracy", "95 % interval", "Majority", "Chance", "n"), rows)
 
 
-def scored(
-    title: str, scores: Mapping[str, Mapping[str, Any]], legend: Mapping[str, Mapping[str, Any]]
-) -> str:
+def scored(title: str, scores: Mapping[str, Mapping[str, Any]], legend: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the table of scores beside their baselines."""
     names = [name for name in BASELINES if any(name in score["baselines"] for score in scores.values())]
     rows = ""
@@ -111,7 +109,7 @@ def sheet(rows: Iterable[Mapping[str, Any]], legend: Mapping[str, Mapping[str, A
     headline = [name for name, meaning in legend.items() if meaning["headline"]]
     items = ""
     for row in rows:
-        caption = escape(row["caption"])
+        caption = escape(readable(row["caption"]))
         items += (
             f'<li><figure><img class="drawn" src="{row["drawn"]}" alt="Drawn: {caption}">'
             f'<img class="true" src="{row["true"]}" alt="True picture: {caption}">'
@@ -126,7 +124,8 @@ def answers(pictures: Iterable[Mapping[str, Any]]) -> str:
     for picture in pictures:
         rows = ""
         for item in picture["answers"]:
-            asked = escape(_sentence(item["question"] or "what is this?"))
+            question = readable(item["question"] or "what is this?")
+            asked = escape(question[:1].upper() + question[1:])
             mark, style, spoken = ("✓", "right", "right") if item["correct"] else ("✗", "wrong", "wrong")
             said = escape(item["given"]) or "(nothing)"
             was = "" if item["correct"] else f' <span class="was">is: {escape(item["answer"])}</span>'
@@ -143,15 +142,11 @@ def answers(pictures: Iterable[Mapping[str, Any]]) -> str:
 
 def meanings(legend: Mapping[str, Mapping[str, Any]]) -> str:
     """Return what each score says."""
-    rows = "".join(
-        f"<dt>{escape(row['label'])}</dt><dd>{escape(row['text'])}</dd>" for row in legend.values()
-    )
+    rows = "".join(f"<dt>{escape(row['label'])}</dt><dd>{escape(row['text'])}</dd>" for row in legend.values())
     return f'<dl class="legend">{rows}</dl>'
 
 
-def _reached(
-    scores: Mapping[str, float], headline: Sequence[str], legend: Mapping[str, Mapping[str, Any]]
-) -> str:
+def _reached(scores: Mapping[str, float], headline: Sequence[str], legend: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the first headline score that a picture reached, if such scores are yes or no."""
     known = [name for name in headline if scores.get(name) in (0.0, 1.0)]
     if not known:
@@ -160,12 +155,6 @@ def _reached(
         if scores[name] == 1.0:
             return f'<br><span class="mark right">✓ {escape(legend[name]["label"])}</span>'
     return f'<br><span class="mark miss">✗ {escape(legend[known[-1]]["label"])}</span>'
-
-
-def _sentence(text: str) -> str:
-    """Return a question as people write it; data sets may set marks apart, for their tokenizers' sake."""
-    text = text.replace(" ?", "?")
-    return text[:1].upper() + text[1:]
 
 
 def _table(title: str, heads: Sequence[str], rows: str) -> str:

@@ -44,9 +44,7 @@ def answer(model: Any, questions: Sequence[Question]) -> list[Answer]:
     return [Answer(question, given[index]) for index, question in enumerate(questions)]
 
 
-def score(
-    answers: Sequence[Answer], training: Sequence[Question], *, seed: int = 0
-) -> dict[str, dict[str, Any]]:
+def score(answers: Sequence[Answer], training: Sequence[Question], *, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Return accuracy, n, chance, majority and a 95 % interval for each kind.
 
     Chance is one over the number of choices; for an open question, over the number of different answers that
@@ -64,9 +62,7 @@ def score(
     kinds: dict[str, list[Answer]] = defaultdict(list)
     for item in answers:
         kinds[item.question.kind].append(item)
-    return {
-        kind: _score(given, common[kind], seed) for kind, given in sorted(kinds.items(), key=_naming_first)
-    }
+    return {kind: _score(given, common[kind], seed) for kind, given in sorted(kinds.items(), key=_naming_first)}
 
 
 def _score(answers: Sequence[Answer], common: Counter[str], seed: int) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mmgraph.errors import RunError, UsageError
 from mmgraph.heads import Head, Prepared
-from mmgraph.sequence import Layout, Piece, Sample, SampleRandom, Span, lay_out, pack
+from mmgraph.randomness import SampleRandom
+from mmgraph.sequence import Layout, Piece, Sample, Span, lay_out, pack
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import BOI, BOS, EOI, EOS, NULL, PAD, SEP, Vocabulary
 
@@ -225,7 +226,9 @@ class Assembler:
 
     # -- scoring --------------------------------------------------------------------------------------------
 
-    def _words(self, s: int, plan: _Plan, begin: Sequence[int], base: int, ids: Tensor) -> list[tuple[int, list[int], int]]:
+    def _words(
+        self, s: int, plan: _Plan, begin: Sequence[int], base: int, ids: Tensor
+    ) -> list[tuple[int, list[int], int]]:
         """Return the runs of text ids that are scored: target text, begin of a target image, end of sample."""
         runs: list[tuple[int, list[int], int]] = []
         for k, (fill, piece) in enumerate(zip(plan.fills, plan.pieces, strict=True)):

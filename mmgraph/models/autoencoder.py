@@ -20,7 +20,7 @@ from mmgraph.tokenizers import Tokenizer
 class Autoencoder(Configured, lightning.LightningModule):
     r"""A tokenizer and the loss of its reconstructions.
 
-    \[ L = \lVert \hat x - x \rVert_2^2 / CS^2 + \lambda \lVert \hat x - x \rVert_1 / CS^2 + L_\mathrm{tokenizer} \]
+    \[L = (\lVert \hat x - x \rVert_2^2 + \lambda \lVert \hat x - x \rVert_1) / CS^2 + L_\mathrm{tok} \]
 
     Args:
         tokenizer: What is trained; it must have weights.

@@ -40,9 +40,7 @@ class EMA(WeightAveraging):
         if stage != "fit":
             return
         pl_module.configure_model()
-        self._average_model = AveragedModel(
-            pl_module, device=self._device or pl_module.device, use_buffers=False
-        )
+        self._average_model = AveragedModel(pl_module, device=self._device or pl_module.device, use_buffers=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Pair each average with its weight: the strategy has put the model on its device by now."""
@@ -71,16 +69,12 @@ class EMA(WeightAveraging):
         self._share_buffers(pl_module)
         super().on_validation_epoch_start(trainer, pl_module)
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Write both the average and the weights in training."""
         self._share_buffers(pl_module)
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore both; outside training the average alone has been loaded already."""
         if self._average_model is not None:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -42,7 +42,8 @@ def save(model: Any, folder: str | Path, *, half: bool = False) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            text = yaml.safe_dump(config_of(model), sort_keys=False, allow_unicode=True)
+            config = _self_contained(config_of(model))
+            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
             (fresh / CONFIG).write_text(text, encoding="utf-8")
             save_file(state, fresh / WEIGHTS)
             os.chmod(fresh, 0o755)
@@ -50,8 +51,20 @@ def save(model: Any, folder: str | Path, *, half: bool = False) -> Path:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
-        raise RunError(f"the model could not be saved in {folder}: {error}. What was there before is unchanged.") from error
+        raise RunError(
+            f"the model could not be saved in {folder}: {error}. What was there before is unchanged."
+        ) from error
     return folder
+
+
+def _self_contained(config: Any) -> Any:
+    """Return a configuration whose parts load no weights of other runs: the tensors beside it hold them."""
+    if isinstance(config, dict):
+        return {
+            name: "none" if name == "weights" and isinstance(value, str) else _self_contained(value)
+            for name, value in config.items()
+        }
+    return [_self_contained(value) for value in config] if isinstance(config, list) else config
 
 
 def _put(fresh: Path, folder: Path) -> None:
@@ -86,7 +99,7 @@ def resolve(reference: str | Path) -> Path:
         if (candidate / WEIGHTS).is_file() and (candidate / CONFIG).is_file():
             return candidate
     raise UsageError(
-        f"there is no trained model in {folder}: expected {CONFIG} and {WEIGHTS} there or in {folder / 'model'}. "
+        f"there is no trained model in {folder}: expected {CONFIG} and {WEIGHTS} there or in its model/. "
         "Name a run directory, or zoo:NAME."
     )
 
@@ -134,8 +147,9 @@ def load(reference: str | Path) -> Any:
         raise RunError(f"{folder / CONFIG} describes no model; restore it from a copy.")
     state = state_of(reference)
     try:
-        if hasattr(model, "load_tokenizers"):
-            model.load_tokenizers(state)
+        load_tokenizers = getattr(model, "load_tokenizers", None)
+        if load_tokenizers is not None:
+            load_tokenizers(state)
         model.load_state_dict(state)
     except (RuntimeError, KeyError) as error:
         raise RunError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {str(error)[:500]}") from error

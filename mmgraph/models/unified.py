@@ -16,10 +16,13 @@ from mmgraph.connectors import Connector
 from mmgraph.errors import UsageError, nearest
 from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembler, Assembly, drop_conditions
+from mmgraph.models.legality import check_names, check_parts, check_shares
 from mmgraph.models.optimization import Optimization
 from mmgraph.models.sampling import Sampling
+from mmgraph.models.time_embedding import TimeEmbedding
 from mmgraph.processors import Processor
-from mmgraph.sequence import Layout, MultimodalSequence, Sample, SampleRandom, Span
+from mmgraph.randomness import SampleRandom
+from mmgraph.sequence import Layout, MultimodalSequence, Sample, Span
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
 
@@ -89,64 +92,14 @@ class UnifiedModel(Configured, lightning.LightningModule):
         self._prototype = (block,)  # in a tuple: its own copies are the model's, not the prototype
         timed = any(head.timed for head in heads.values())
         self.condition_dim = (condition_dim or dim) if timed else 0
-        self._check_parts()
+        check_parts(processor, tokenizers, connectors or {}, heads)
+        check_names("loss_weights", self.loss_weights, heads, "head")
+        read = {span.modality for span in processor.templates()}
+        check_names("condition_dropout", self.condition_dropout, read, "modality")
+        check_shares("condition_dropout", self.condition_dropout)
         self.built = False
 
     # -- building -------------------------------------------------------------------------------------------
-
-    def _check_parts(self) -> None:
-        owners: dict[tuple[str, str], str] = {}
-        for span in self.processor.templates():
-            named = (("tokenizer", span.tokenizer, self.tokenizers), ("connector", span.connector, self.connectors))
-            for kind, name, parts in (*named, ("head", span.head, self.heads)):
-                if name is not None and kind != "head" and name not in parts:
-                    raise UsageError(
-                        f"{type(self.processor).__name__} makes {span.modality} spans with the {kind} '{name}', which the "
-                        f"model does not have. {nearest(name, parts)} Add it under model.{kind}s."
-                    )
-            if span.place != "sequence" or span.source == "queries":
-                raise UsageError(
-                    f"{type(self.processor).__name__} makes {span.modality} spans with place '{span.place}' and source "
-                    f"'{span.source}', but {type(self).__name__} reads items in the sequence only; use another processor."
-                )
-            for kind, part in (("connector", span.connector), ("head", span.head)):
-                owner = owners.setdefault((kind, part), span.tokenizer) if part is not None else span.tokenizer
-                if owner != span.tokenizer:
-                    raise UsageError(
-                        f"{type(self.processor).__name__} joins the {kind} '{part}' to the tokenizers '{owner}' and "
-                        f"'{span.tokenizer}', but it is built for one; give each tokenizer a {kind} of its own."
-                    )
-            tokenizer = self.tokenizers[span.tokenizer]
-            who = f"tokenizer '{span.tokenizer}' ({type(tokenizer).__name__})"
-            if span.connector is None and not tokenizer.discrete:
-                raise UsageError(f"{who} gives vectors, but its spans name no connector; add one, or use a discrete tokenizer.")
-            if span.connector is not None and tokenizer.discrete:
-                raise UsageError(
-                    f"{who} gives codes, which the vocabulary embeds, but its spans name the connector '{span.connector}'; "
-                    f"leave '{span.modality}' out of the processor's `continuous`, or use a continuous tokenizer."
-                )
-            if span.head in self.heads:
-                head = self.heads[span.head]
-                if head.discrete != tokenizer.discrete:
-                    needs, gives = (("codes", "vectors") if head.discrete else ("vectors", "codes"))
-                    raise UsageError(
-                        f"head '{span.head}' ({type(head).__name__}) models {needs}, but {who} gives {gives}; "
-                        f"use a {'discrete' if head.discrete else 'continuous'} tokenizer or another head."
-                    )
-                if not tokenizer.decodes:
-                    raise UsageError(f"{who} cannot decode, so no head can generate with it; use it for context only.")
-        unknown = sorted(set(self.loss_weights) - set(self.heads))
-        if unknown:
-            raise UsageError(f"loss_weights names the head '{unknown[0]}'. {nearest(unknown[0], self.heads)}")
-        read = {span.modality for span in self.processor.templates()}
-        unknown = sorted(set(self.condition_dropout) - read)
-        if unknown:
-            raise UsageError(f"condition_dropout names the modality '{unknown[0]}'. {nearest(unknown[0], read)}")
-        total = sum(self.condition_dropout.values())
-        if total > 1 or any(share < 0 for share in self.condition_dropout.values()):
-            raise UsageError(
-                f"the shares of condition_dropout must be 0 or more and at most 1 in sum, not {total:g}: one draw decides."
-            )
 
     def configure_model(self) -> None:
         """Fit the tokenizers on the training data and create what depends on their sizes; once."""
@@ -176,15 +129,15 @@ class UnifiedModel(Configured, lightning.LightningModule):
         head_tokenizer: dict[str, str] = {}
         tables = {"text": nn.Embedding(self.max_text, self.dim)}
         for span in self.processor.templates():
-            tokenizer = self.tokenizers[span.tokenizer]
+            tokenizer = self.tokenizer(span.tokenizer)
             if span.connector is not None:
-                self.connectors[span.connector].build(tokenizer, self.dim)
+                self.connector(span.connector).build(tokenizer, self.dim)
             if span.modality != "text":
                 n = tokenizer.num_tokens
-                width = self.connectors[span.connector].num_tokens(n) if span.connector else n
+                width = self.connector(span.connector).num_tokens(n) if span.connector else n
                 tables[span.tokenizer] = nn.Embedding(width, self.dim)
             if span.head in self.heads:
-                self.heads[span.head].build(tokenizer, self.vocabulary, self.dim, self.condition_dim)
+                self.head(span.head).build(tokenizer, self.vocabulary, self.dim, self.condition_dim)
                 head_tokenizer[span.head] = span.tokenizer
         self.positions = nn.ModuleDict(tables)
         if self.condition_dim:
@@ -195,7 +148,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             block.build(self.dim, self.condition_dim)
             self.blocks.append(block)
         self.final_norm = nn.RMSNorm(self.dim, elementwise_affine=False)  # the heads' matrices can hold a gain
-        text = [name for name, tok in head_tokenizer.items() if self.tokenizers[tok].modality == "text"]
+        text = [name for name, tok in head_tokenizer.items() if self.tokenizer(tok).modality == "text"]
         self.assembler = Assembler(
             self.tokenizers,  # type: ignore[arg-type]
             self.heads,  # type: ignore[arg-type]
@@ -206,6 +159,18 @@ class UnifiedModel(Configured, lightning.LightningModule):
             row_length=self.row_length,
         )
         self.built = True
+
+    def tokenizer(self, name: str) -> Tokenizer:
+        """Return the tokenizer that spans call `name`."""
+        return self.tokenizers[name]  # type: ignore[return-value]
+
+    def connector(self, name: str) -> Connector:
+        """Return the connector that spans call `name`."""
+        return self.connectors[name]  # type: ignore[return-value]
+
+    def head(self, name: str) -> Head:
+        """Return the head that spans call `name`."""
+        return self.heads[name]  # type: ignore[return-value]
 
     # -- running --------------------------------------------------------------------------------------------
 
@@ -221,7 +186,12 @@ class UnifiedModel(Configured, lightning.LightningModule):
         return spans
 
     def assemble(
-        self, samples: Sequence[Sample], *, seed: int = 0, training: bool = False, fixed_time: float | None = None
+        self,
+        samples: Sequence[Sample],
+        *,
+        seed: int = 0,
+        training: bool = False,
+        fixed_time: float | None = None,
     ) -> Assembly:
         """Lay out a batch with all its targets; every draw is a function of (seed, sample key)."""
         random = SampleRandom(seed, [sample.key for sample in samples])
@@ -235,9 +205,13 @@ class UnifiedModel(Configured, lightning.LightningModule):
         """Return the sequence that the blocks read."""
         device = self.vocabulary.output.weight.device
         layout = assembly.layout.to(device) if device.type != "cpu" else assembly.layout
-        if int(layout.position.max()) >= self.max_text and bool((layout.position[layout.modality == 0] >= self.max_text).any()):
+        if int(layout.position.max()) >= self.max_text and bool(
+            (layout.position[layout.modality == 0] >= self.max_text).any()
+        ):
             longest = int(layout.position[layout.modality == 0].max()) + 1
-            raise UsageError(f"a sample has {longest} text positions, the model holds {self.max_text}; raise model.max_text.")
+            raise UsageError(
+                f"a sample has {longest} text positions, the model holds {self.max_text}; raise model.max_text."
+            )
         places = layout.position.clamp_max(self.max_text - 1)
         places = places[:1] if layout.shared else places
         hidden = self.vocabulary.embed(assembly.ids.to(device)) + self.positions["text"](places)  # (B, L, D)
@@ -246,7 +220,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             if group.connector is None:
                 tokens = self.vocabulary.embed(group.tokens)
             else:
-                tokens = self.connectors[group.connector](group.tokens)
+                tokens = self.connector(group.connector)(group.tokens)
             tokens = tokens + self.positions[group.tokenizer].weight  # (N, n, D)
             flat = flat.index_copy(0, group.places.flatten().to(device), tokens.reshape(-1, self.dim).to(flat.dtype))
         condition = None
@@ -275,7 +249,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             condition = None
             if scored.timed is not None and sequence.condition is not None:
                 condition = sequence.condition[scored.timed.to(flat.device)]
-            total, count = self.heads[scored.head].loss(states, _to(scored.prepared, flat.device), condition)
+            total, count = self.head(scored.head).loss(states, _to(scored.prepared, flat.device), condition)
             before = found.get(scored.head)
             found[scored.head] = (total, count) if before is None else (before[0] + total, before[1] + count)
         return found, auxiliary
@@ -344,25 +318,6 @@ class UnifiedModel(Configured, lightning.LightningModule):
         own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         self.tokenizers.load_state_dict(own)
         self.build()
-
-
-class TimeEmbedding(nn.Module):
-    """Sinusoidal features of the time, then two layers: `(N,)` to `(N, condition_dim)`.
-
-    Args:
-        dim: Width of the result.
-        frequencies: Number of sine and cosine pairs.
-    """
-
-    def __init__(self, dim: int, frequencies: int = 64) -> None:
-        super().__init__()
-        self.register_buffer("rates", torch.exp(torch.linspace(0, 6.9, frequencies)), persistent=False)  # 1 to 1,000
-        self.layers = nn.Sequential(nn.Linear(2 * frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
-
-    def forward(self, time: Tensor) -> Tensor:
-        """Return the embedding of times in [0, 1]."""
-        angles = time[:, None] * self.rates
-        return self.layers(torch.cat((angles.sin(), angles.cos()), dim=-1))
 
 
 def _to(prepared: Any, device: torch.device) -> Any:

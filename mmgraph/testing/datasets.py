@@ -81,7 +81,7 @@ class DatasetSuite(Suite):
                     sample = dataset.sample(split, item, task, random.Random(0))
                     _valid(sample, f"task '{task}', split '{split}', item {item!r}")
                     again = dataset.sample(split, item, task, random.Random(0))
-                    expect(_same(sample, again), f"the same rng gives other samples of {item!r} for '{task}'.")
+                    expect(_same(sample, again), f"the same rng gives other samples of {item!r}, '{task}'.")
 
     def check_evaluation(self) -> None:
         """Evaluation lists are fixed: the same at every call, for every seed, and cut by `limit`."""

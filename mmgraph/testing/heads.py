@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head, Prepared
-from mmgraph.sequence import SampleRandom
+from mmgraph.randomness import SampleRandom
 from mmgraph.testing.stand_ins import CONDITION_DIM, DIM, Codes, Vectors
 from mmgraph.testing.suite import Suite, close, equal, expect, no_global_randomness, stir
 from mmgraph.vocabulary import Vocabulary

@@ -27,7 +27,8 @@ class MetricSuite(Suite):
         for key, meaning in dict(meanings or {}).items():
             good = isinstance(meaning, Meaning) and bool(meaning.label and meaning.text)
             expect(good, f"the meaning of '{key}' is {meaning!r}; give a Meaning with label and text.")
-            expect(meaning.better in ("higher", "lower", "one", "none"), f"'{key}' is better {meaning.better!r}.")
+            known = meaning.better in ("higher", "lower", "one", "none")
+            expect(known, f"'{key}' is better {meaning.better!r}.")
         real = getattr(self.cls, "real", None)
         expect(real in ("same", "other"), f"`real` is {real!r}; set 'same' or 'other' on the class.")
 

@@ -53,9 +53,13 @@ class DenseBlock(Block):
             UsageError: If the heads do not divide the width.
         """
         if dim % self.num_heads:
-            raise UsageError(f"num_heads {self.num_heads} does not divide the model's dim {dim}; choose a divisor.")
+            raise UsageError(
+                f"num_heads {self.num_heads} does not divide the model's dim {dim}; choose a divisor."
+            )
         inner = 8 * round(self.mlp_ratio * dim * 2 / 3 / 8)
-        self.attention_norm = nn.RMSNorm(dim, elementwise_affine=False)  # the matrix that follows can hold a gain
+        self.attention_norm = nn.RMSNorm(
+            dim, elementwise_affine=False
+        )  # the matrix that follows can hold a gain
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim, bias=False)
         self.mlp_norm = nn.RMSNorm(dim, elementwise_affine=False)

@@ -28,12 +28,12 @@ from mmgraph_datasets.emoji_questions import (
     NO,
     YES,
     answer,
+    askable,
     denials,
     depicted_words,
     hint_words,
     shared_words,
     shows,
-    undecided,
 )
 from mmgraph_datasets.emoji_relations import relations
 from mmgraph_datasets.emoji_selection import WITHOUT, WORLD, divide, select
@@ -49,9 +49,9 @@ class EmojiDataset(Dataset):
     in evaluation they are the most telling ones. Only words that two training concepts share are used.
     Questions: `which group ?`, `which subgroup ?`, `which colour ?` (the dominant one), `which skin tone ?`
     and `does it show X ?`, whose answer is yes for half of the samples: exactly in evaluation, by a fair
-    coin in training. X is a word of a name or a keyword that at least four training concepts share, and at
-    most half of the training pictures show; the X of a no is such a word of other pictures of the same split, each word a no as often as a yes, so that
-    the word alone betrays nothing.
+    coin in training. X is a word of a name or a keyword that between a twentieth and a half of the training
+    pictures show; the X of a no is such a word of other pictures of the same
+    split, each word a no as often as a yes, so that the word alone betrays nothing.
 
     An item is an int: the place of its picture in `catalogue`.
 
@@ -151,7 +151,7 @@ class EmojiDataset(Dataset):
         self._counts = {
             kind: Counter(a for e in train if (a := answer(e, kind))) for kind in asked if kind != "shows"
         }
-        asks = undecided([self._depicted[i] for i in self._items["train"]])
+        asks = askable([self._depicted[i] for i in self._items["train"]])
         self._depicted = [[word for word in own if word in asks] for own in self._depicted]
         self._denials: dict[Split, tuple[list[str], list[float]]] = {}
         self._choices = {kind: tuple(sorted(counts)) for kind, counts in self._counts.items()}
@@ -186,7 +186,9 @@ class EmojiDataset(Dataset):
         picture = self._augment(item, rng) if split == "train" else self.pictures[item]
         if task == "name" or not self._asked[item]:
             return self._name(item, picture)
-        kind = rng.choice(self._asked[item])
+        kinds = self._asked[item]
+        # whether a word is true of a picture is harder to learn than any one attribute: asked more often
+        kind = rng.choices(kinds, weights=[3 if kind == "shows" else 1 for kind in kinds])[0]
         if kind != "shows":
             return self._ask(item, kind, "", picture)
         word = self._word(split, item, rng, shown=rng.random() < 0.5)

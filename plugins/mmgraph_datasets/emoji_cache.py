@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -106,6 +107,16 @@ def _write(path: Path, catalogue: list[Emoji], pictures: Tensor) -> None:
 
 def _read(path: Path) -> tuple[list[Emoji], Tensor] | None:
     """Return what the file holds, or None if it is missing or damaged."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return _parse(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _parse(path: Path, changed: int, length: int) -> tuple[list[Emoji], Tensor] | None:
+    """Read a file once per process, unless it changed since."""
     try:
         tensors = safetensors.torch.load(path.read_bytes())
         pictures, records = tensors["pictures"], tensors["records"]

@@ -48,10 +48,13 @@ def depicted_words(emoji: Emoji) -> list[str]:
     return [*dict.fromkeys(word for word in emoji.name.split() if word.isalpha()), *hint_words(emoji)]
 
 
-def undecided(depicted: Sequence[Sequence[str]]) -> set[str]:
-    """Return the words that at most half of the pictures show: of others a yes is the better guess unseen."""
+def askable(depicted: Sequence[Sequence[str]]) -> set[str]:
+    """Return the words that between a twentieth and a half of the pictures show.
+
+    Of more frequent words a yes is the better guess unseen; of rarer ones a few hundred pictures teach nothing.
+    """
     counts = Counter(word for own in depicted for word in own)
-    return {word for word, found in counts.items() if 2 * found <= len(depicted)}
+    return {word for word, found in counts.items() if len(depicted) <= 20 * found <= 10 * len(depicted)}
 
 
 def shared_words(catalogue: Iterable[Emoji], count: int = 2) -> set[str]:
@@ -84,6 +87,9 @@ def denials(depicted: Sequence[Sequence[str]]) -> tuple[list[str], list[float]]:
         left = weight.sum() - own @ weight  # what each picture may be denied
         share = np.divide(1.0, left, out=np.zeros_like(left), where=left > 1e-9)
         no = weight * (share.sum() - own.T @ share)
-        weight *= np.divide(yes, no, out=np.zeros_like(yes), where=no > 1e-9)
+        ratio = np.divide(yes, no, out=np.zeros_like(yes), where=no > 1e-9)
+        weight *= ratio
         weight /= max(weight.sum(), 1e-9)
+        if np.abs(ratio - 1).max(initial=0.0) < 1e-4:
+            break
     return words, weight.cumsum().tolist()

@@ -6,6 +6,7 @@ exactly and a name can be marked right or wrong by comparing strings.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Collection
@@ -37,6 +38,7 @@ UNITS = ("family", "kiss", "couple with heart")
 """Concepts whose names list their members: every member list is a variant of one concept."""
 
 
+@functools.lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Return `text` as lower-case words of ASCII letters and digits."""
     text = text.replace("&", " and ").replace("#", " number sign ").replace("*", " asterisk ")

@@ -94,7 +94,7 @@ class ShapesDataset(Dataset):
             ("max_objects", max_objects, 1, MAX_OBJECTS),
             ("num_colours", num_colours, 2, len(COLOURS)),
             ("num_shapes", num_shapes, 2, len(SHAPES)),
-            ("evaluation_scenes", evaluation_scenes, 1, num_scenes),
+            ("evaluation_scenes", evaluation_scenes, 1, 10_000_000),
         ):
             if not low <= value <= high:
                 raise UsageError(f"{name} must be from {low} to {high}, not {value}.")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head, Prepared, Run
-from mmgraph.sequence import SampleRandom
+from mmgraph.randomness import SampleRandom
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
 
@@ -97,9 +97,12 @@ class FlowHead(Head):
         shift, scale = self.modulation(F.silu(condition)).chunk(2, dim=-1)  # (N, D)
         return self.output(self.norm(hidden) * (1 + scale[:, None]) + shift[:, None])
 
-    def loss(self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the summed squared error of the velocity, averaged over d, and the number of tokens."""
-        assert prepared.time is not None and prepared.noise is not None
+        assert prepared.time is not None
+        assert prepared.noise is not None
         given = self.predict(hidden, condition).float()
         if self.prediction == "data":
             weight = (1 - prepared.time).clamp_min(self.clip) ** -2

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head, Prepared, Run
-from mmgraph.sequence import SampleRandom
+from mmgraph.randomness import SampleRandom
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
 
@@ -58,12 +58,16 @@ class NextTokenHead(Head):
         """Return logits `(..., V)`."""
         return self._vocabulary[0].logits(hidden)
 
-    def loss(self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy in nats and the number of scored tokens."""
         scored = prepared.score_mask
         logits = self.predict(hidden[scored])  # (P, V): unscored positions never meet the vocabulary
         targets = prepared.targets[scored]
-        total = F.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=self.label_smoothing)
+        total = F.cross_entropy(
+            logits.float(), targets, reduction="sum", label_smoothing=self.label_smoothing
+        )
         return total, scored.sum()
 
     def sample(

@@ -29,9 +29,7 @@ class CoverageMetric(PictureMetric):
     name = "coverage"
     meanings = {
         "density": Meaning("Density", "How densely true pictures surround the drawings.", "higher"),
-        "coverage": Meaning(
-            "Coverage", "Share of true pictures that have a drawing in their neighbourhood.", "higher"
-        ),
+        "coverage": Meaning("Coverage", "Share of true pictures that have a drawing in their neighbourhood.", "higher"),
     }
     real = "other"
 

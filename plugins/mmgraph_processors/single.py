@@ -23,7 +23,9 @@ class SingleProcessor(Processor):
         Zhou et al., Transfusion, 2024 (arXiv 2408.11039).
     """
 
-    def __init__(self, modalities: Sequence[str] = ("text", "image"), continuous: Sequence[str] = ("image",)) -> None:
+    def __init__(
+        self, modalities: Sequence[str] = ("text", "image"), continuous: Sequence[str] = ("image",)
+    ) -> None:
         self.modalities = tuple(modalities)
         self.continuous = tuple(continuous)
 
@@ -38,8 +40,9 @@ class SingleProcessor(Processor):
             modality = segment.modality
             if modality not in self.modalities:
                 raise UsageError(
-                    f"a sample of task '{task}' has a segment of modality '{modality}', but the single processor "
-                    f"knows {', '.join(self.modalities)}; add it to `modalities` and give the model its parts."
+                    f"a sample of task '{task}' has a segment of modality '{modality}', but the single "
+                    f"processor knows {', '.join(self.modalities)}; add it to `modalities` and give the "
+                    "model its parts."
                 )
             spans.append(self._span(item, modality, segment.target))
         return spans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class AETokenizer(Tokenizer):
         channels: Colour channels C.
 
     Raises:
-        UsageError: If the factor does not fit the size, or if an untrained autoencoder is used as a tokenizer.
+        UsageError: If the factor does not fit the size, or if an untrained autoencoder is used.
 
     Reference:
         Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, 2022.
@@ -54,7 +55,7 @@ class AETokenizer(Tokenizer):
         stages = downsample.bit_length() - 1
         if downsample < 2 or 2**stages != downsample or image_size % downsample:
             raise UsageError(
-                f"downsample {downsample} must be a power of two, at least 2, that divides image_size {image_size}."
+                f"downsample {downsample} must be a power of two from 2 that divides image_size {image_size}."
             )
         self.image_size = image_size
         self.downsample = downsample
@@ -62,9 +63,17 @@ class AETokenizer(Tokenizer):
         self.channels = channels
         widths = [min(4 * width, width * 2**stage) for stage in range(stages)]
         # the first and last layers work on 2 x 2 patches: full resolution is where convolutions cost most
-        down: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, widths[0], 3, padding=1), Residual(widths[0])]
-        up: list[nn.Module] = [Residual(widths[0]), nn.Conv2d(widths[0], 4 * channels, 3, padding=1), nn.PixelShuffle(2)]
-        for before, after in zip(widths, widths[1:], strict=False):
+        down: list[nn.Module] = [
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * channels, widths[0], 3, padding=1),
+            Residual(widths[0]),
+        ]
+        up: list[nn.Module] = [
+            Residual(widths[0]),
+            nn.Conv2d(widths[0], 4 * channels, 3, padding=1),
+            nn.PixelShuffle(2),
+        ]
+        for before, after in pairwise(widths):
             down += [nn.Conv2d(before, after, 4, stride=2, padding=1), Residual(after)]
             up = [Residual(after), nn.Conv2d(after, 4 * before, 1), nn.PixelShuffle(2), *up]
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], latent_dim, 1))
@@ -100,7 +109,8 @@ class AETokenizer(Tokenizer):
     def fit(self, contents: Iterable[Tensor]) -> None:
         """Refuse: a random autoencoder is no tokenizer, and training it is a run of its own."""
         raise UsageError(
-            "the ae tokenizer is not trained. Train one with the recipe 'ae' and set weights: run:DIR, or take weights: zoo:ae."
+            "the ae tokenizer is not trained. Train one with the recipe 'ae' and set weights: run:DIR, "
+            "or take weights: zoo:ae."
         )
 
     @torch.no_grad()

@@ -58,7 +58,10 @@ class BPETokenizer(Tokenizer):
         units.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
-            vocab_size=self.vocab_size, min_frequency=self.min_count, initial_alphabet=sorted(alphabet), show_progress=False
+            vocab_size=self.vocab_size,
+            min_frequency=self.min_count,
+            initial_alphabet=sorted(alphabet),
+            show_progress=False,
         )
         units.train_from_iterator(texts, trainer)
         self.merges = torch.tensor(list(units.to_str().encode()), dtype=torch.uint8)
@@ -80,7 +83,9 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, contents: Sequence[str]) -> list[Tensor]:
         """Return the units of each text."""
-        return [torch.tensor(found.ids, dtype=torch.long) for found in self._units.encode_batch(list(contents))]
+        return [
+            torch.tensor(found.ids, dtype=torch.long) for found in self._units.encode_batch(list(contents))
+        ]
 
     def decode(self, tokens: Tensor | Sequence[Tensor]) -> list[str]:
         """Return the texts."""

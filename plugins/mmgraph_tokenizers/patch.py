@@ -30,7 +30,9 @@ class PatchTokenizer(Tokenizer):
     def __init__(self, image_size: int = 32, patch_size: int = 8, *, channels: int = 3) -> None:
         super().__init__()
         if image_size % patch_size:
-            raise UsageError(f"patch_size {patch_size} does not divide image_size {image_size}; choose a divisor.")
+            raise UsageError(
+                f"patch_size {patch_size} does not divide image_size {image_size}; choose a divisor."
+            )
         self.image_size = image_size
         self.patch_size = patch_size
         self.channels = channels

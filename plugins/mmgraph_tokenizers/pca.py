@@ -15,7 +15,7 @@ from mmgraph_tokenizers.patch import PatchTokenizer
 class PCATokenizer(PatchTokenizer):
     r"""Keeps each patch's leading principal components, scaled by a power of their standard deviation.
 
-    \[ z = \Lambda^{-\alpha / 2} U^\top (p - \mu) \cdot s, \qquad p \approx \mu + U \Lambda^{\alpha / 2} z / s \]
+    \[ z = s\,\Lambda^{-\alpha / 2} U^\top (p - \mu), \qquad p \approx \mu + U \Lambda^{\alpha / 2} z / s \]
 
     With \(\alpha = 1\) every component has unit variance (white); with 0 they keep their own. \(s\) brings
     the mean variance to one.
@@ -50,7 +50,9 @@ class PCATokenizer(PatchTokenizer):
     ) -> None:
         super().__init__(image_size, patch_size, channels=channels)
         if components > channels * patch_size**2:
-            raise UsageError(f"a patch has {channels * patch_size**2} numbers, fewer than components {components}.")
+            raise UsageError(
+                f"a patch has {channels * patch_size**2} numbers, fewer than components {components}."
+            )
         self.components = components
         self.whitening = whitening
         for name in self.fitted_buffers:

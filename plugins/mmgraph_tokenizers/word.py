@@ -17,7 +17,7 @@ _WORD = re.compile(rf"{UNKNOWN}|\w+(?:['’]\w+)?|[^\w\s]")
 
 
 class WordTokenizer(Tokenizer):
-    """One code per lower-cased word or punctuation mark, most frequent first; `<unk>` in a text is the unknown word.
+    """One code per lower-cased word or mark, most frequent first; `<unk>` in a text is the unknown word.
 
     Shapes:
         list of N str to list of N int64 `(n,)`.
@@ -52,8 +52,13 @@ class WordTokenizer(Tokenizer):
         """Count the words of the training texts."""
         counts = Counter(word for text in contents for word in _WORD.findall(text.lower()))
         if not counts:
-            raise RunError("the word tokenizer found no word in the training texts; check the data set's texts.")
-        ranked = sorted((word for word, count in counts.items() if count >= self.min_count and word != UNKNOWN), key=lambda w: (-counts[w], w))
+            raise RunError(
+                "the word tokenizer found no word in the training texts; check the data set's texts."
+            )
+        ranked = sorted(
+            (word for word, count in counts.items() if count >= self.min_count and word != UNKNOWN),
+            key=lambda w: (-counts[w], w),
+        )
         names = [UNKNOWN, *ranked[: self.vocab_size - 1]]
         self.words = torch.tensor(list("\n".join(names).encode()), dtype=torch.uint8)
         self.restore()
@@ -69,7 +74,9 @@ class WordTokenizer(Tokenizer):
         return [self._known.get(text) if text in self._known else self._encode(text) for text in contents]  # type: ignore[misc]
 
     def _encode(self, text: str) -> Tensor:
-        codes = torch.tensor([self._codes.get(word, 0) for word in _WORD.findall(text.lower())], dtype=torch.long)
+        codes = torch.tensor(
+            [self._codes.get(word, 0) for word in _WORD.findall(text.lower())], dtype=torch.long
+        )
         if len(self._known) < 100_000:
             self._known[text] = codes
         return codes

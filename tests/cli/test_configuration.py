@@ -41,6 +41,7 @@ LAYER = "model.init_args.layer"
         ),
         (["--trainer.precision", "99"], ["precision"]),
         (["--trainer.accelerator", "nonsense"], ["nonsense"]),
+        (["--resum", "true"], ["unknown key 'resum'", "'resume'"]),
         (["--seed", "-1"], ["--seed must be 0 or more"]),
     ],
 )
@@ -120,6 +121,14 @@ def test_code_named_as_a_string_is_refused(tiny, path, key):
     result = tiny("fit", f"--model.init_args.{key}", path, "--run", "out")
     assert result.status == 2
     assert path in result.err
+
+
+def test_missing_option_is_named(command, tmp_path):
+    (tmp_path / "short.yaml").write_text("model: {class_path: tiny.TinyModel}\n")
+    result = command("--plugins", HERE / "tiny.py", "fit", "-c", "short.yaml", "--run", "out")
+    assert result.status == 2
+    assert "layer" in result.err
+    assert len(result.err) < 300
 
 
 def test_yaml_tags_run_nothing(tiny, tmp_path):

@@ -12,6 +12,8 @@ import pytest
 import torch
 import yaml
 
+from mmgraph.cli.progress import ProgressLine
+
 from .conftest import HERE
 
 
@@ -248,3 +250,83 @@ def test_validate_test_and_predict_use_the_runs_checkpoint(tiny, command):
     predicted = tiny("predict")
     assert predicted.status == 0
     assert "batch 1: tensor(" in predicted.out
+
+
+def test_accumulated_gradients_resume_to_the_same_bits(tiny, tmp_path):
+    flags = (
+        "--trainer.accumulate_grad_batches",
+        2,
+        "--trainer.max_steps",
+        8,
+        "--checkpoint_seconds",
+        0,
+        "--run",
+    )
+    assert tiny("fit", *flags, "whole").status == 0
+    assert tiny("fit", *flags, "parts", "--model.init_args.signal_at", 4).status == 130
+    assert tiny("fit", *flags, "parts", "--resume").status == 0
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["barebones", "fast_dev_run", "enable_checkpointing=false", "logger=false", "enable_progress_bar=false"],
+)
+def test_trainer_flags_that_switch_things_off_work(tiny, tmp_path, flag):
+    name, _, value = flag.partition("=")
+    result = tiny("fit", "--run", "out", "--trainer.max_steps", 3, f"--trainer.{name}", value or "true")
+    assert result.status == 0, result.err
+    assert (tmp_path / "out" / "model").is_dir()
+    assert (tmp_path / "out" / "checkpoints" / "last.ckpt").is_file() == (
+        "bar" in flag or "logger" in flag
+    ) - (flag == "barebones")
+
+
+def test_manual_optimisation_and_own_model_that_cannot_be_saved_are_refused(tiny, monkeypatch):
+    import tiny as module
+
+    monkeypatch.setattr(module.TinyModel, "automatic_optimization", property(lambda self: False))
+    result = tiny("fit", "--run", "out", "--trainer.gradient_clip_val", 1.0)
+    assert result.status == 2, result.err
+    assert "automatic" in result.err.lower() or "manual" in result.err.lower()
+
+
+def test_progress_tells_loss_speed_and_time_left():
+    line = ProgressLine()
+    line._total, line._samples, line._loss, line._began = 100, 640, 0.5, (0.0, 0)
+    assert line.words(10, 20.0) == "step 10/100, loss 0.5000, 32 samples/s, 3:00 left"
+    line._total = None
+    assert line.words(10, 20.0) == "step 10, loss 0.5000, 32 samples/s"
+
+
+class Killed(BaseException):
+    """Ends a training in the middle of a step, as a kill does: nothing is written after it."""
+
+
+def test_unified_model_resumes_to_the_same_bits(command, tmp_path, monkeypatch):
+    from mmgraph.cli.scaffold import template
+    from mmgraph.models import UnifiedModel, load
+
+    squares = template() / "mmgraph_template" / "squares.py"
+    base = ("--plugins", squares, "fit", "-c", HERE / "unified.yaml", "--checkpoint_seconds", 0, "--run")
+    assert command(*base, "whole").status == 0
+    step = UnifiedModel.training_step
+
+    def dying(self, batch, batch_idx):
+        if self.global_step == 7:
+            raise Killed
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(UnifiedModel, "training_step", dying)
+    with pytest.raises(Killed):
+        command(*base, "parts")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert torch.load(tmp_path / "parts" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 7
+    torch.manual_seed(12345)  # whatever the process drew before
+    assert command(*base, "parts", "--resume").status == 0
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    figures = json.loads((tmp_path / "parts" / "training.json").read_text())
+    assert figures["tokens_per_second"] > 0
+    assert type(load(tmp_path / "parts")).__name__ == "UnifiedModel"

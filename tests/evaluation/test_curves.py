@@ -41,7 +41,7 @@ def test_the_same_log_gives_the_same_picture():
 
 
 def test_a_negative_loss_is_drawn_on_a_linear_axis():
-    assert "−0.5" in curves.render({"train_loss": ([0, 1], [0.5, -0.5])})
+    assert "−0.4" in curves.render({"train_loss": ([0, 1], [0.5, -0.5])})
 
 
 def test_long_logs_stay_small():

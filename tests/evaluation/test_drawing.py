@@ -50,9 +50,7 @@ def test_captions_that_share_nothing_do_not_all_get_the_same_picture():
 
 def test_peak_signal_to_noise_ratio_equals_torchmetrics_and_is_finite_for_copies():
     shown, other = torch.stack(pictures(4, 16)), torch.stack(pictures(4, 16, seed=1))
-    reference = peak_signal_noise_ratio(
-        shown / 255, other / 255, data_range=1.0, reduction="none", dim=(1, 2, 3)
-    )
+    reference = peak_signal_noise_ratio(shown / 255, other / 255, data_range=1.0, reduction="none", dim=(1, 2, 3))
     assert torch.allclose(psnr(shown, other), reference, atol=1e-4)
     assert psnr(shown, shown).tolist() == [100.0] * 4
 

@@ -78,9 +78,7 @@ def test_a_blurred_picture_is_nearest_to_itself():
 def test_leaves_threads_and_random_state_alone():
     module.network.cache_clear()
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    features(
-        torch.randint(0, 255, (1, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
-    )
+    features(torch.randint(0, 255, (1, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(5)))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 

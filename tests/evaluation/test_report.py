@@ -68,6 +68,15 @@ def test_says_which_pictures_of_which_size_and_which_tokenizer(made_up, tmp_path
         assert said in text
 
 
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [("random", "shown variants"), ("grouped", "never met"), ("compositional", "only apart")],
+)
+def test_says_what_unseen_means(made_up, tmp_path, protocol, said):
+    metrics, shown = made_up
+    assert said in text_of(report.render(tmp_path, {**metrics, "protocol": protocol}, shown))
+
+
 def test_headline_numbers_come_first_with_their_baselines(made_up, tmp_path):
     text = text_of(report.render(tmp_path, *made_up))
     first = text.index("R@1 of 150, trained concepts")

@@ -49,6 +49,11 @@ def test_long_captions_are_cut_with_an_ellipsis():
     assert sheet.caption_lines("") == ["(empty)"]
 
 
+def test_marks_that_are_set_apart_for_tokenizers_are_joined_for_readers():
+    assert showing.readable("red fox , animal") == "red fox, animal"
+    assert showing.readable("is it a fox ?") == "is it a fox?"
+
+
 def test_pictures_pass_through_data_uris_unharmed():
     for channels in (1, 3):
         picture = pictures(1, 8, channels=channels)[0]

@@ -19,17 +19,13 @@ def test_accuracy_chance_and_majority_by_hand():
     training = [asked("colour", right) for right in ["red"] * 5 + ["blue"] * 3]
     answers = [
         Answer(asked("colour", right, choices=choices, concept=str(n)), given)
-        for n, (right, given) in enumerate(
-            [("red", "red"), ("blue", "red"), ("blue", " BLUE "), ("green", "")]
-        )
+        for n, (right, given) in enumerate([("red", "red"), ("blue", "red"), ("blue", " BLUE "), ("green", "")])
     ]
     row = score(answers, training)["colour"]
     assert row["accuracy"] == 0.5
     assert row["n"] == 4
     assert row["chance"] == 0.25
-    assert (
-        row["majority"] == 0.25
-    )  # always red, the most frequent in training; not blue, the most frequent here
+    assert row["majority"] == 0.25  # always red, the most frequent in training; not blue, the most frequent here
 
 
 def test_chance_of_an_open_question_counts_the_answers_that_are_known():
@@ -53,9 +49,7 @@ def test_ties_of_the_majority_are_broken_the_same_way_everywhere():
 
 def test_questions_about_one_concept_are_one_observation():
     def width(concept):
-        answers = [
-            Answer(asked("k", "a", concept=concept(n)), "a" if n // 8 % 2 else "b") for n in range(160)
-        ]
+        answers = [Answer(asked("k", "a", concept=concept(n)), "a" if n // 8 % 2 else "b") for n in range(160)]
         low, high = score(answers, [])["k"]["ci95"]
         return high - low
 
@@ -68,9 +62,7 @@ def test_names_come_first_then_kinds_by_name():
 
 
 def test_naming_and_asking_reach_the_model_in_order(monkeypatch):
-    monkeypatch.setattr(
-        generation, "name", lambda model, pictures: [f"name {n}" for n in range(len(pictures))]
-    )
+    monkeypatch.setattr(generation, "name", lambda model, pictures: [f"name {n}" for n in range(len(pictures))])
     monkeypatch.setattr(generation, "ask", lambda model, pictures, texts: [f"said {text}" for text in texts])
     mixed = [asked("colour", "", text="a"), asked("name", "", text=""), asked("size", "", text="b")]
     assert [item.given for item in answer(None, mixed)] == ["said a", "name 0", "said b"]

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from mmgraph import generation
 from mmgraph.errors import RunError, UsageError
-from mmgraph.models import UnifiedModel, load, save
+from mmgraph.models import Autoencoder, Sampling, UnifiedModel, load, save
 from mmgraph.models.saving import part_state, resolve
-from mmgraph.tokenizers import bpe, pca
+from mmgraph.tokenizers import ae, bpe, pca
 from tests import tiny
 
 
@@ -36,7 +36,8 @@ def listing(folder: Path) -> list[str]:
 class TestRoundTrip:
     @pytest.mark.parametrize("text", [tiny.word, bpe])
     def test_the_same_tensors_and_the_same_words(self, make_model, tmp_path, text, tiny_samples):
-        model = make_model(tokenizers={"text": text(), "image": pca(tiny.SIZE, 4, components=8)})
+        tokenizers = {"text": text(), "image": pca(tiny.SIZE, 4, components=8)}
+        model = make_model(tokenizers=tokenizers, sampling=Sampling(num_steps=3, max_text=6))
         again = load(save(model, tmp_path / "model"))
         assert not again.training
         state = again.state_dict()
@@ -67,6 +68,19 @@ class TestRoundTrip:
     def test_options_are_kept(self, make_model, tmp_path):
         model = load(save(make_model(max_text=20, condition_dropout={"text": 0.25}), tmp_path / "m"))
         assert (model.max_text, model.condition_dropout) == (20, {"text": 0.25})
+
+    def test_weights_of_another_run_come_along(self, make_model, tmp_path):
+        """What was taken from `run:DIR` is in the model's own folder: it loads when the run is gone."""
+        pictures = tiny.pictures(12, tiny.SIZE)
+        tokenizer = ae(tiny.SIZE, 4, latent_dim=4, width=8)
+        tokenizer.standardize(pictures)
+        run = save(Autoencoder(tokenizer), tmp_path / "run" / "model").parent
+        taken = ae(tiny.SIZE, 4, latent_dim=4, width=8, weights=f"run:{run}")
+        model = make_model(tokenizers={"text": tiny.word(), "image": taken}, stirred=False)
+        folder = save(model, tmp_path / "model")
+        shutil.rmtree(run)
+        again = load(folder).tokenizers["image"]
+        assert torch.equal(again.encode(torch.stack(pictures)), tokenizer.encode(torch.stack(pictures)))
 
     def test_one_part(self, saved, tiny_model):
         state = part_state(saved, "tokenizers.text")

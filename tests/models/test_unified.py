@@ -12,7 +12,7 @@ from mmgraph.errors import UsageError
 from mmgraph.heads import flow, next_token
 from mmgraph.models import Optimization, UnifiedModel
 from mmgraph.models.unified import TimeEmbedding
-from mmgraph.processors import single
+from mmgraph.processors import Processor, single
 from mmgraph.sequence import Layout, Sample, Segment
 from mmgraph.testing.stand_ins import Codes
 from mmgraph.tokenizers import byte, patch
@@ -149,13 +149,30 @@ class TestTimeEmbedding:
         assert embedding(times).shape == (101, 16)
 
 
+PARTS = {"text": byte(), "image": patch(8, 4)}
+
+
+class Elsewhere(Processor):
+    """Like `single`, with one more template of pictures that are read in another way."""
+
+    def __init__(self, **changes: str) -> None:
+        self.changes = changes
+
+    def expand(self, segments, task, training):
+        return single().expand(segments, task, training)
+
+    def templates(self):
+        spans = single().templates()
+        return [*spans, replace(spans[-2], **self.changes)]
+
+
 class TestCombinations:
     """What may stand together; a refusal names both parts and what would fit."""
 
     def make(self, **options) -> UnifiedModel:
         arguments = {
             "processor": single(),
-            "tokenizers": {"text": byte(), "image": patch(8, 4)},
+            "tokenizers": PARTS,
             "block": dense(4),
             "heads": {"text": next_token(), "image": flow()},
             "connectors": {"image": linear()},
@@ -165,40 +182,58 @@ class TestCombinations:
         }
         return UnifiedModel(**arguments)
 
-    def test_legal(self, tiny_samples):
-        codes = {"text": byte(), "image": Codes()}
-        legal = (
+    CODES = {
+        "processor": single(continuous=()),
+        "tokenizers": {"text": byte(), "image": Codes()},
+        "connectors": {},
+    }
+    WORDS = {"processor": single(["text"], []), "tokenizers": {"text": byte()}, "connectors": {}}
+
+    @pytest.mark.parametrize(
+        "options",
+        [
             {},
-            {"heads": {"text": next_token()}},
-            {"heads": {"image": flow()}},
-            {"processor": single(["text"], []), "tokenizers": {"text": byte()}, "heads": {"text": next_token()}},
-            {"processor": single(continuous=()), "tokenizers": codes, "connectors": {}, "heads": {"text": next_token()}},
-            {
-                "processor": single(continuous=()),
-                "tokenizers": codes,
-                "connectors": {},
-                "heads": {"text": next_token(), "image": next_token()},
-            },
-        )
-        for options in legal:
-            self.make(**options).build()
+            {"heads": {"text": next_token()}},  # pictures are only read
+            {"heads": {"image": flow()}},  # texts are only read
+            {**WORDS, "heads": {"text": next_token()}},
+            {**CODES, "heads": {"text": next_token()}},
+            {**CODES, "heads": {"text": next_token(), "image": next_token()}},
+        ],
+    )
+    def test_legal(self, options, tiny_samples):
+        model = self.make(**options)
+        model.build()
+        assert model.built
 
     @pytest.mark.parametrize(
         ("options", "named"),
         [
             # next-token on vectors, flow on codes
-            ({"heads": {"text": next_token(), "image": next_token()}}, ["'image' (NextTokenHead)", "PatchTokenizer", "codes"]),
-            ({"heads": {"text": flow(), "image": flow()}}, ["'text' (FlowHead)", "ByteTokenizer", "continuous"]),
+            (
+                {"heads": {"text": next_token(), "image": next_token()}},
+                ["'image' (NextTokenHead)", "'image' (PatchTokenizer)", "a discrete tokenizer"],
+            ),
+            (
+                {"heads": {"text": flow(), "image": flow()}},
+                ["'text' (FlowHead)", "'text' (ByteTokenizer)", "a continuous tokenizer"],
+            ),
             # vectors without a connector, codes with one
-            ({"processor": single(continuous=())}, ["'image' (PatchTokenizer)", "connector"]),
-            ({"tokenizers": {"text": byte(), "image": Codes()}}, ["'image' (Codes)", "connector 'image'", "continuous"]),
+            ({"processor": single(continuous=())}, ["'image' (PatchTokenizer)", "connector", "discrete"]),
+            ({"tokenizers": CODES["tokenizers"]}, ["'image' (Codes)", "connector 'image'", "continuous"]),
             # parts that are missing or misspelt
-            ({"connectors": {"imgae": linear()}}, ["SingleProcessor", "connector 'image'", "Did you mean 'imgae'"]),
+            ({"connectors": {"imgae": linear()}}, ["SingleProcessor", "'image'", "Did you mean 'imgae'"]),
             ({"connectors": None}, ["SingleProcessor", "connector 'image'", "model.connectors"]),
-            ({"tokenizers": {"text": byte(), "picture": patch()}}, ["SingleProcessor", "tokenizer 'image'"]),
+            ({"tokenizers": {"text": byte()}}, ["SingleProcessor", "tokenizer 'image'", "model.tokenizers"]),
             ({"loss_weights": {"imag": 2.0}}, ["loss_weights", "'imag'", "Did you mean 'image'"]),
             ({"condition_dropout": {"txt": 0.1}}, ["condition_dropout", "'txt'", "Did you mean 'text'"]),
             ({"condition_dropout": {"text": 0.7, "image": 0.6}}, ["condition_dropout", "1.3"]),
+            # what this model does not read
+            ({"processor": Elsewhere(place="memory")}, ["Elsewhere", "place 'memory'", "UnifiedModel"]),
+            ({"processor": Elsewhere(source="queries")}, ["Elsewhere", "source 'queries'", "UnifiedModel"]),
+            (
+                {"processor": Elsewhere(tokenizer="other"), "tokenizers": {**PARTS, "other": patch(8, 2)}},
+                ["Elsewhere", "connector 'image'", "'image' and 'other'"],
+            ),
             # sizes
             ({"dim": 30}, ["num_heads 4", "dim 30"]),
         ],
@@ -215,22 +250,22 @@ class TestCombinations:
 
         tokenizers = {"text": byte(), "image": Seeing(8, 4)}
         self.make(tokenizers=tokenizers, heads={"text": next_token()}).build()
-        with pytest.raises(UsageError, match="'image' \\(Seeing\\) cannot decode"):
+        with pytest.raises(UsageError, match=r"'image' \(Seeing\) cannot decode"):
             self.make(tokenizers=tokenizers)
 
     def test_a_task_without_its_head(self, make_model, tiny_samples):
         model = make_model(heads={"text": next_token()})
-        with pytest.raises(UsageError, match="task 'draw' needs the head 'image', which the model does not have"):
+        with pytest.raises(UsageError, match="task 'draw' needs the head 'image', which the model"):
             model.assemble(tiny_samples)
         losses_of(model, [sample for sample in tiny_samples if sample.task != "draw"])
 
     def test_too_many_words(self, make_model, tiny_samples):
-        with pytest.raises(UsageError, match="text positions, the model holds 8; raise model.max_text"):
+        with pytest.raises(UsageError, match=r"text positions, the model holds 8; raise model\.max_text"):
             losses_of(make_model(max_text=8), tiny_samples)
 
     def test_not_fitted(self):
+        model = self.make(tokenizers={"text": tiny.word(), "image": patch(8, 4)})
         with pytest.raises(UsageError, match="tokenizer 'text' is not fitted"):
-            model = self.make(tokenizers={"text": tiny.word(), "image": patch(8, 4)})
             model.configure_model()
 
 

@@ -1,4 +1,4 @@
-"""The template package, installed into a fresh environment: its plugins are found, kept to, and trained with."""
+"""The template package in a fresh environment: its plugins are found, keep their contracts and train."""
 
 from __future__ import annotations
 
@@ -64,7 +64,14 @@ def test_own_tests_pass(environment, tmp_path):
 @pytest.mark.parametrize("recipe", ["template_example", "third_party_example"])
 def test_recipes_train_by_alias(environment, tmp_path, recipe):
     assert recipe in run(environment, "-m", "mmgraph", "recipes", "list", cwd=tmp_path)
-    flags = ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "1", "--data.init_args.batch_size", "4"]
+    flags = [
+        "--trainer.max_steps",
+        "2",
+        "--trainer.limit_val_batches",
+        "1",
+        "--data.init_args.batch_size",
+        "4",
+    ]
     told = run(environment, "-m", "mmgraph", "fit", "-c", recipe, *flags, cwd=tmp_path)
     assert "trained to step 2" in told
     run_directory = tmp_path / "runs" / recipe / "0"

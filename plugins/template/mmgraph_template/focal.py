@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head, Prepared, Run
-from mmgraph.sequence import SampleRandom
+from mmgraph.randomness import SampleRandom
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Prepared, next_token
-from mmgraph.sequence import SampleRandom
+from mmgraph.randomness import SampleRandom
 from mmgraph.testing import assert_conforms
 from mmgraph.testing.stand_ins import Codes, Vectors
 from mmgraph.vocabulary import Vocabulary

@@ -17,9 +17,7 @@ def given(features: Tensor, *, numbers: Tensor | None = None) -> PictureSet:
     return PictureSet(
         pictures,
         lambda shown: (
-            torch.stack([table[p.numpy().tobytes()] for p in shown.contiguous()])
-            if len(shown)
-            else features[:0]
+            torch.stack([table[p.numpy().tobytes()] for p in shown.contiguous()]) if len(shown) else features[:0]
         ),
     )
 

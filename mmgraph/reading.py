@@ -1,0 +1,163 @@
+"""How generation reads: one new word a row, or a picture's span again and again, with a cache or without.
+
+The readers without a cache read everything at each step. They are what the others are tested against and
+timed against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmgraph.cache import Cache
+from mmgraph.models.assembly import Assembly, Group
+from mmgraph.models.unified import UnifiedModel
+from mmgraph.sequence import Layout
+
+
+class CachedTextReader:
+    """Reads one new token per row over a cache."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, room: int) -> None:
+        self.model = model
+        self.prefix = prefix
+        rows, width = prefix.layout.shape
+        self.cache = Cache(model.depth, rows, width + room, model.device)
+        word = Layout.of({name: torch.zeros(rows, 1, dtype=torch.long, device=model.device) for name in Layout.FIELDS})
+        self.word = replace(word, role=word.role + 1, timed=word.timed - 1)
+
+    def prefill(self) -> Tensor:
+        """Read the prompts; return the hidden state `(N, D)` of each row's last position."""
+        hidden = prefill(self.model, self.prefix, self.cache)
+        return last_states(hidden, self.prefix.layout)
+
+    def read(self, ids: Tensor) -> Tensor:
+        """Read one more id a row `(N, 1)`; return the hidden states `(N, D)`."""
+        assembly = Assembly(self.word, ids, torch.ones(0))
+        return read(self.model, assembly, self.cache, commit=True)[0][:, -1]
+
+
+class PlainTextReader:
+    """Reads everything again for each token."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.ids: list[Tensor] = []
+
+    def prefill(self) -> Tensor:
+        """Read the prompts; return the hidden state `(N, D)` of each row's last position."""
+        return self._hidden()
+
+    def read(self, ids: Tensor) -> Tensor:
+        """Read one more id a row `(N, 1)`; return the hidden states `(N, D)`."""
+        self.ids.append(ids)
+        return self._hidden()
+
+    def _hidden(self) -> Tensor:
+        layout, new = self.prefix.layout, len(self.ids)
+        rows, width = layout.shape
+        ends = layout.valid.sum(1)
+        fields = {field: F.pad(getattr(layout, field), (0, new), value=-1) for field in Layout.FIELDS}
+        tokens = F.pad(self.prefix.ids, (0, new))
+        words = (layout.valid & (layout.modality == 0)).sum(1)
+        for row in range(rows):
+            stop = int(ends[row])
+            own = slice(stop, stop + new)
+            steps = torch.arange(new)
+            for field, first in (
+                ("order", int(layout.order[row, :stop].max()) + 1),
+                ("position", int(words[row])),
+            ):
+                fields[field][row, own] = first + steps
+            for field, value in (("modality", 0), ("role", 1), ("sample", 0), ("own", 0), ("timed", -1)):
+                fields[field][row, own] = value
+            fields["span"][row, own] = int(layout.span[row].max()) + 1
+            fields["modality"][row, stop + new :] = 0
+            if new:
+                tokens[row, own] = torch.cat(self.ids, dim=1)[row].cpu()
+        places = [replace(g, places=g.places // width * (width + new) + g.places % width) for g in self.prefix.groups]
+        for field in ("modality", "role", "position", "order", "own"):
+            fields[field].clamp_min_(0)
+        longer = Layout.of(fields)
+        sequence = self.model.embed(Assembly(longer, tokens, self.prefix.times, places))
+        return last_states(self.model.run(sequence)[0], longer)
+
+
+class CachedSpanReader:
+    """Reads an image span again and again over the prefix, which is computed once."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, layout: Layout) -> None:
+        self.model = model
+        self.layout = layout.to(model.device)
+        rows, width = prefix.layout.shape
+        self.cache = Cache(model.depth, rows, width + layout.shape[1], model.device)
+        prefill(model, prefix, self.cache)
+        self.ids = torch.zeros(layout.shape, dtype=torch.long)
+
+    def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Read the span's tokens at their times; return its hidden states and conditioning."""
+        return read(self.model, Assembly(self.layout, self.ids, times, [group]), self.cache, commit=False)
+
+
+class PlainSpanReader:
+    """Reads prefix and span together at each step."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, layout: Layout) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.layout = layout
+
+    def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Read the span's tokens at their times; return its hidden states and conditioning."""
+        prefix, n = self.prefix, self.layout.shape[1]
+        rows, width = prefix.layout.shape
+        fields = {f: F.pad(getattr(prefix.layout, f), (0, n), value=-1) for f in Layout.FIELDS}
+        ends = prefix.layout.valid.sum(1)
+        first_time = len(prefix.times)
+        for row in range(rows):
+            own = slice(int(ends[row]), int(ends[row]) + n)
+            clock = int(prefix.layout.order[row, : int(ends[row])].max()) + 1
+            for field in Layout.FIELDS:
+                fields[field][row, own] = getattr(self.layout, field)[row]
+            fields["order"][row, own] += clock
+            fields["span"][row, own] += int(prefix.layout.span[row].max()) + 1
+            if len(times):
+                fields["timed"][row, own] += first_time
+        for field in ("modality", "role", "position", "order", "own"):
+            fields[field].clamp_min_(0)
+        total = width + n
+        moved = [replace(g, places=g.places // width * total + g.places % width) for g in prefix.groups]
+        places = torch.arange(rows)[:, None] * total + ends[:, None] + torch.arange(n)
+        ids = F.pad(prefix.ids, (0, n))
+        assembly = Assembly(
+            Layout.of(fields), ids, torch.cat((prefix.times, times)), [*moved, replace(group, places=places)]
+        )
+        sequence = self.model.embed(assembly)
+        hidden = self.model.run(sequence)[0].view(rows * total, -1)[places.to(self.model.device)]
+        condition = sequence.condition[first_time:] if sequence.condition is not None and len(times) else None
+        return hidden, condition
+
+
+def prefill(model: UnifiedModel, prefix: Assembly, cache: Cache) -> Tensor:
+    """Read the prompts into an empty cache; return their hidden states `(B, L, D)`."""
+    return read(model, prefix, cache, commit=True)[0]
+
+
+def read(model: UnifiedModel, assembly: Assembly, cache: Cache, *, commit: bool) -> tuple[Tensor, Tensor | None]:
+    """Read new positions over a cache; return their hidden states and conditioning."""
+    layout, keys = cache.stage(assembly.layout.to(model.device))
+    sequence = model.embed(replace(assembly, layout=layout), keys)
+    hidden, _ = model.run(sequence, cache)
+    if commit:
+        cache.commit()
+    return hidden, sequence.condition
+
+
+def last_states(hidden: Tensor, layout: Layout) -> Tensor:
+    """Return the hidden state `(N, D)` of each row's last position."""
+    ends = layout.valid.sum(1).to(hidden.device) - 1
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), ends]
