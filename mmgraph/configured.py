@@ -22,7 +22,7 @@ class Configured:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in cls.__dict__:
-            cls.__init__ = _recording(cls.__init__)  # type: ignore[misc]
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:

@@ -189,7 +189,7 @@ class _Batches(Sampler[list[int]]):
 
 
 def _loader(stream: _Stream, batches: _Batches) -> DataLoader[Sample]:
-    return _StatefulLoader(stream, batch_sampler=batches, collate_fn=list)  # type: ignore[arg-type]
+    return _StatefulLoader(stream, batch_sampler=batches, collate_fn=list)
 
 
 class _StatefulLoader(DataLoader[Sample]):

@@ -88,7 +88,8 @@ def complete(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -
         if modality == "text":
             produced: Sequence[Any] = [text for text, _ in write(model, opened, seed=seed)]
         else:
-            *_, produced = paint(model, opened, seed=seed)
+            *_, pictures = paint(model, opened, seed=seed)
+            produced = list(pictures)
         for index, content in zip(chosen, produced, strict=True):
             results[index] = content
     return results

@@ -150,7 +150,7 @@ def _is_allowed(path: str) -> bool:
 
 def _on_the_way(name: str) -> bool:
     """Whether a module is a parent of an allowed one, as torch is of torch.nn."""
-    return any(prefix.startswith(name + ".") for prefix in ALLOWED)
+    return any(prefix.startswith(name + ".") for prefix in allowed())
 
 
 def _reason(path: str) -> str:

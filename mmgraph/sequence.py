@@ -136,7 +136,7 @@ class Layout:
     @classmethod
     def of(cls, fields: Mapping[str, Tensor], *, timed_slice: tuple[int, int] | None = None) -> Layout:
         """Return the layout of these `FIELDS`, each `(B, L)`."""
-        return cls(*(fields[name] for name in cls.FIELDS), timed_slice=timed_slice)
+        return replace(cls(*(fields[name] for name in cls.FIELDS)), timed_slice=timed_slice)  # type: ignore[arg-type]
 
     @property
     def shape(self) -> tuple[int, int]:

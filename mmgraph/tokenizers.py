@@ -7,7 +7,7 @@ the model's vocabulary embeds; continuous ones give vectors, which a connector m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -56,6 +56,9 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
         """Rows and columns of an image's tokens."""
         raise ValueError(f"{type(self).__name__} lays its tokens on no grid.")
 
+    def standardize(self, contents: Iterable[Any]) -> None:
+        """Measure the statistics of trained tokens on training contents; called when their training ends."""
+
     def reconstruct(self, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return `(N, C, height, width)` reconstructions of floats in [-1, 1], and auxiliary losses by name.
 
@@ -71,7 +74,7 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
         """Return the tokens of contents."""
 
     @abstractmethod
-    def decode(self, tokens: Tensor | Sequence[Tensor]) -> Any:
+    def decode(self, tokens: Any) -> Any:
         """Return the contents of tokens."""
 
 

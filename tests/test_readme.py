@@ -93,3 +93,11 @@ def test_the_commands_run_in_order_as_written(tmp_path: Path) -> None:
         "logs/metrics.csv",
     ):
         assert (run / name).is_file(), f"quickstart left no {name}"
+
+
+def test_the_pages_show_no_command_that_the_readme_does_not_run() -> None:
+    known = set(commands())
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+            for line in filter(None, map(str.strip, block.splitlines())):
+                assert line in known, f"{page.relative_to(ROOT)} shows a command that no test runs: {line}"

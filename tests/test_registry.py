@@ -1,49 +1,16 @@
+# ruff: noqa: F811 - a fixture is imported and then named as an argument
 """Plugins are found by entry point; a broken or doubled one troubles nobody else."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from mmgraph import recipes, registry, zoo
 from mmgraph.errors import UsageError
-
-
-def forget() -> None:
-    registry.declared.cache_clear()
-    recipes._table.cache_clear()
-    zoo._table.cache_clear()
-
-
-@pytest.fixture
-def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
-    """Install a distribution that lasts for the test."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def install(
-        name: str, files: dict[str, str], points: dict[str, dict[str, str]], version: str = "1.0"
-    ) -> Path:
-        for path, text in files.items():
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(text)
-        info = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        sections = (
-            f"[mmgraph.{kind}]\n" + "".join(f"{alias} = {target}\n" for alias, target in table.items())
-            for kind, table in points.items()
-        )
-        (info / "entry_points.txt").write_text("\n".join(sections))
-        forget()
-        return tmp_path
-
-    yield install
-    forget()
-
+from tests.third_party import distribution  # noqa: F401 - a fixture
 
 GOOD = "class Part:\n    '''A part of a third party.'''\n"
 
@@ -82,7 +49,7 @@ def test_third_party_plugin_is_found(distribution):
 def test_broken_plugin_fails_alone_and_names_its_distribution(distribution, source, reason):
     distribution("breaks", {"broken_part.py": source}, {"connectors": {"broken": "broken_part:Part"}})
     sys.modules.pop("broken_part", None)
-    with pytest.raises(registry.BrokenPluginError, match="distribution 'breaks' 1.0") as caught:
+    with pytest.raises(registry.BrokenPluginError, match=r"distribution 'breaks' 1\.0") as caught:
         registry.load("connectors", "broken")
     assert reason in str(caught.value)
     assert registry.load("connectors", "linear").__name__ == "LinearConnector"
@@ -90,13 +57,9 @@ def test_broken_plugin_fails_alone_and_names_its_distribution(distribution, sour
 
 
 def test_two_distributions_with_one_name_are_named(distribution):
-    distribution(
-        "one", {"one_part.py": GOOD}, {"connectors": {"shared": "one_part:Part", "own": "one_part:Part"}}
-    )
+    distribution("one", {"one_part.py": GOOD}, {"connectors": {"shared": "one_part:Part", "own": "one_part:Part"}})
     distribution("two", {"two_part.py": GOOD}, {"connectors": {"shared": "two_part:Part"}})
-    with pytest.raises(
-        registry.DuplicatePluginError, match=r"'one' \(one_part:Part\) and 'two' \(two_part:Part\)"
-    ):
+    with pytest.raises(registry.DuplicatePluginError, match=r"'one' \(one_part:Part\) and 'two' \(two_part:Part\)"):
         registry.find("connectors", "shared")
     assert registry.load("connectors", "own").__name__ == "Part"
     assert len(registry.duplicates()) == 1
@@ -129,9 +92,7 @@ def test_recipes_of_any_package_are_found_without_importing_it(distribution):
         "third_recipes/__init__.py": "raise RuntimeError('imported')",
         "third_recipes/more/third.yaml": "# A third party's recipe\n#\n# Time: short\nseed_everything: 1\n",
     }
-    root = distribution(
-        "third", files, {"recipes": {"any": "third_recipes.more", "gone": "not_there_at_all"}}
-    )
+    root = distribution("third", files, {"recipes": {"any": "third_recipes.more", "gone": "not_there_at_all"}})
     path = recipes.find("third")
     assert path == root / "third_recipes" / "more" / "third.yaml"
     assert recipes.title(path) == "A third party's recipe"
@@ -158,7 +119,7 @@ def test_zoo_entries_need_both_files(distribution):
     root = distribution("third", files, {"zoo": {"z": "third_zoo"}})
     assert zoo.find("whole") == root / "third_zoo" / "whole"
     assert "half" not in zoo.names()
-    with pytest.raises(UsageError, match="there is no model 'zoo:wohle'. Did you mean 'whole'"):
+    with pytest.raises(UsageError, match=r"there is no model 'zoo:wohle'\. Did you mean 'whole'"):
         zoo.find("wohle")
 
 

@@ -19,9 +19,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     )
     parser.add_argument("image", type=Path, metavar="IMAGE")
     parser.add_argument("question", nargs="?", metavar="QUESTION")
-    parser.add_argument(
-        "--run", required=True, metavar="REF", help="run directory, model directory or zoo:NAME"
-    )
+    parser.add_argument("--run", required=True, metavar="REF", help="run directory, model directory or zoo:NAME")
     options = parser.parse_args(list(argv))
     picture = read(options.image)
     from mmgraph import generation, models
@@ -62,9 +60,7 @@ def resize(picture: Any, model: Any) -> Any:
     """Return a picture `(3, H, W)`, padded with white to a square, in the size that the model reads."""
     from torch.nn import functional as F
 
-    sizes = [
-        getattr(part, "image_size", None) for part in model.tokenizers.values() if part.modality == "image"
-    ]
+    sizes = [getattr(part, "image_size", None) for part in model.tokenizers.values() if part.modality == "image"]
     size = next((size for size in sizes if size is not None), None)
     _, height, width = picture.shape
     if size is None or (height, width) == (size, size):

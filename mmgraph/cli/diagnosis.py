@@ -126,11 +126,7 @@ class Diagnosis:
         key = getattr(error, "full_key", None)
         for source in self.sources:
             for name, text in _leaves(source.values):
-                if (
-                    isinstance(text, str)
-                    and "${" in text
-                    and (key is None or name == key or name.endswith(f".{key}"))
-                ):
+                if isinstance(text, str) and "${" in text and (key is None or name == key or name.endswith(f".{key}")):
                     return (
                         f"{name} in {source.name}: '{text}' cannot be resolved. References name a key from "
                         "the top, as ${model.init_args.dim}, and stand in a file, not on the command line."
@@ -147,9 +143,7 @@ class Diagnosis:
                     owner = key.rpartition(".init_args.")[0]
                     now = _get(final, [*owner.split("."), "class_path"])
                     if now is not None:
-                        lines.append(
-                            f"{key} = {_short(value)} ({source.name}) is dropped: {now} has no such option."
-                        )
+                        lines.append(f"{key} = {_short(value)} ({source.name}) is dropped: {now} has no such option.")
         return lines
 
     def _parser_of(self, found: type) -> ArgumentParser:
@@ -161,18 +155,14 @@ class Diagnosis:
 
     # -- the walk ------------------------------------------------------------------------------------------
 
-    def _walk(
-        self, parser: ArgumentParser, values: Mapping[str, Any], prefix: str, source: Source
-    ) -> str | None:
+    def _walk(self, parser: ArgumentParser, values: Mapping[str, Any], prefix: str, source: Source) -> str | None:
         for name, value in values.items():
             found = self._entry(parser, str(name), value, prefix, source)
             if found:
                 return found
         return None
 
-    def _entry(
-        self, parser: ArgumentParser, dest: str, value: Any, prefix: str, source: Source
-    ) -> str | None:
+    def _entry(self, parser: ArgumentParser, dest: str, value: Any, prefix: str, source: Source) -> str | None:
         key = prefix + dest
         action = next((own for own in parser._actions if own.dest == dest), None)
         group = [own for own in _destinations(parser) if own.startswith(dest + ".")]
@@ -250,9 +240,7 @@ class Diagnosis:
         if _partial(value) or any(isinstance(leaf, str) and "${" in leaf for _, leaf in _leaves(value)):
             return None
         try:
-            with parser_context(
-                parent_parser=parser, lenient_check=False, load_value_mode=parser.parser_mode
-            ):
+            with parser_context(parent_parser=parser, lenient_check=False, load_value_mode=parser.parser_mode):
                 parser._check_value_key(action, value, dest, Namespace())
         except (ArgumentError, TypeError, ValueError) as error:
             return f"{prefix}{dest} in {source.name}: {_readable(str(error))}"
@@ -339,9 +327,7 @@ def _readable(message: str) -> str:
         "Expected a <class 'NoneType'>",
     )
     telling = [
-        line
-        for line in lines
-        if line and not line.startswith(skip) and "Problem with given class_path" not in line
+        line for line in lines if line and not line.startswith(skip) and "Problem with given class_path" not in line
     ]
     telling = [line for line in telling if not line.startswith("Expected a path but")] or telling
     reason = telling[0] if telling else " ".join(message.split())

@@ -26,9 +26,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     parser.add_argument("--split", choices=("val", "test"), default="test", help="default: test")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most so many drawings and questions")
     parser.add_argument("--guidance", type=guidance, metavar="G", help="as in 'mmgraph generate'")
-    parser.add_argument(
-        "--steps", type=positive, metavar="N", help="steps of the sampler (default: the model's)"
-    )
+    parser.add_argument("--steps", type=positive, metavar="N", help="steps of the sampler (default: the model's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise; default: 0")
     options = parser.parse_args(list(argv))
     if not options.run.is_dir():
@@ -66,7 +64,6 @@ def summary(found: Mapping[str, Any]) -> str:
     for kind, score in found.get("understanding", {}).items():
         rows.append(("answer, unseen", kind, score["accuracy"], score.get("chance")))
     shown = [
-        (what, name, f"{value:.3f}", "" if chance is None else f"{chance:.3f}")
-        for what, name, value, chance in rows
+        (what, name, f"{value:.3f}", "" if chance is None else f"{chance:.3f}") for what, name, value, chance in rows
     ]
     return table(("task", "score", "value", "chance"), shown)

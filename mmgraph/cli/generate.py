@@ -19,15 +19,11 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("captions", nargs="+", metavar="CAPTION")
-    parser.add_argument(
-        "--run", required=True, metavar="REF", help="run directory, model directory or zoo:NAME"
-    )
+    parser.add_argument("--run", required=True, metavar="REF", help="run directory, model directory or zoo:NAME")
     parser.add_argument(
         "--guidance", type=guidance, metavar="G", help="2.5, or text=2.5,graph=1.5 (default: the model's)"
     )
-    parser.add_argument(
-        "--steps", type=positive, metavar="N", help="steps of the sampler (default: the model's)"
-    )
+    parser.add_argument("--steps", type=positive, metavar="N", help="steps of the sampler (default: the model's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--out", type=Path, default=Path("generated.png"), metavar="FILE.png", help="default: generated.png"
@@ -54,9 +50,7 @@ def guidance(text: str) -> float | dict[str, float]:
         pairs = [part.split("=") for part in text.split(",")]
         return {name.strip(): float(value) for name, value in pairs}
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is neither a number nor like text=2.5,graph=1.5"
-        ) from None
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor like text=2.5,graph=1.5") from None
 
 
 def positive(text: str) -> int:

@@ -92,9 +92,7 @@ class RunCLI(LightningCLI):
             except OSError as error:
                 raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
             if not isinstance(values, dict):
-                raise UsageError(
-                    f"{path} holds no configuration: expected keys such as model, data and trainer."
-                )
+                raise UsageError(f"{path} holds no configuration: expected keys such as model, data and trainer.")
             sources.append(Source(str(path), values))
         sources.append(Source("the command line", command_line(self.request.argv)))
         return sources
@@ -137,7 +135,7 @@ class RunCLI(LightningCLI):
         directory = self.directory
         given: Path | None = options.ckpt_path
         if self.request.verb == "fit":
-            if first_process():
+            if first_process() and not self.dry:
                 directory.claim(resume=options.resume, overwrite=options.overwrite)
             if given is None and options.resume:
                 if directory.checkpoint.is_file():
@@ -184,11 +182,9 @@ class RunCLI(LightningCLI):
             else:
                 config["enable_progress_bar"] = False
             if config.get("logger") in (None, True):
-                config["logger"] = RunLogger(self.directory) if fitting else False
-        if fitting and not bare and config.get("enable_checkpointing") is not False:
-            self.checkpoint = LastCheckpoint(
-                self.directory.checkpoint, self.request.options.checkpoint_seconds
-            )
+                config["logger"] = RunLogger(self.directory) if fitting and not self.dry else False
+        if fitting and not (bare or self.dry) and config.get("enable_checkpointing") is not False:
+            self.checkpoint = LastCheckpoint(self.directory.checkpoint, self.request.options.checkpoint_seconds)
             own.append(self.checkpoint)
         elif not bare:
             config["enable_checkpointing"] = False
@@ -201,13 +197,19 @@ class RunCLI(LightningCLI):
     def _training_callbacks(self) -> list[Any]:
         about = {"recipe": self.recipe, "command": self.request.command}
         self.signals = StopOnSignal()
+        guards = [Reseed(self.seed), StopOnNonFinite(), self.signals]
+        if self.dry:
+            return guards
         return [
-            Reseed(self.seed),
-            StopOnNonFinite(),
+            *guards,
             SaveResolvedConfig(self.parser, self.config, directory=self.directory, **about),
             TrainingRecord(self.directory, seed=self.seed, **about),
-            self.signals,
         ]
+
+    @property
+    def dry(self) -> bool:
+        """Whether this only tries the code (`--trainer.fast_dev_run`) and is to leave nothing behind."""
+        return bool(self.config.trainer.get("fast_dev_run"))
 
     @property
     def recipe(self) -> str:

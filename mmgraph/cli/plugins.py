@@ -65,9 +65,7 @@ def find(name: str) -> list[Entry]:
         return owned
     known = {entry.name for entry in every} | {entry.distribution for entry in every}
     known |= {f"{entry.kind}.{entry.name}" for entry in every}
-    raise UsageError(
-        f"there is no plugin or distribution '{name}'. {nearest(name, known).split(' Known:')[0]}"
-    )
+    raise UsageError(f"there is no plugin or distribution '{name}'. {nearest(name, known).split(' Known:')[0]}")
 
 
 def _same_distribution(left: str, right: str) -> bool:
@@ -147,9 +145,7 @@ def _check(names: Sequence[str]) -> int:
     entries = [entry for name in names for entry in find(name)]
     checked = [entry for entry in entries if entry.kind in registry.CLASS_KINDS]
     if not checked:
-        raise UsageError(
-            f"{', '.join(names)} holds no classes, and only classes have a contract to be checked."
-        )
+        raise UsageError(f"{', '.join(names)} holds no classes, and only classes have a contract to be checked.")
     from mmgraph import testing
 
     failed = 0

@@ -50,9 +50,7 @@ class ProgressLine(ProgressBar):
                 transient=False,
                 refresh_per_second=4,
             )
-            self._task = self._progress.add_task(
-                "training", total=self._total, completed=trainer.global_step, words=""
-            )
+            self._task = self._progress.add_task("training", total=self._total, completed=trainer.global_step, words="")
             self._progress.start()
 
     def on_train_batch_end(

@@ -11,9 +11,7 @@ from mmgraph.cli.table import table
 
 def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     """List recipes, or show one."""
-    parser = argparse.ArgumentParser(
-        prog="mmgraph recipes", description="List and show recipes.", allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog="mmgraph recipes", description="List and show recipes.", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show")
     actions.add_parser("list", help="names and titles")
     show = actions.add_parser("show", help="one recipe: what it is, where it is, its YAML")
@@ -21,8 +19,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     options = parser.parse_args(list(argv))
     if options.action == "list":
         rows = [
-            (name, recipes.title(recipes.places(name)[0][1]), recipes.distribution(name))
-            for name in recipes.names()
+            (name, recipes.title(recipes.places(name)[0][1]), recipes.distribution(name)) for name in recipes.names()
         ]
         print(table(("recipe", "title", "distribution"), rows))
         return 0

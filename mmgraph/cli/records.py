@@ -37,9 +37,7 @@ class SaveResolvedConfig(SaveConfigCallback):
         command: The command line.
     """
 
-    def __init__(
-        self, parser: Any, config: Any, *, directory: RunDirectory, recipe: str, command: str
-    ) -> None:
+    def __init__(self, parser: Any, config: Any, *, directory: RunDirectory, recipe: str, command: str) -> None:
         super().__init__(parser, config, save_to_log_dir=False)
         self.directory = directory
         self.recipe = recipe
@@ -68,9 +66,7 @@ class Reseed(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed Python and torch (all devices)."""
         number = trainer.fit_loop.epoch_loop.total_batch_idx * trainer.world_size + trainer.global_rank
         mixed = random.Random(f"{self.seed}:{number}").getrandbits(63)

@@ -28,9 +28,7 @@ def template() -> Path:
     for place in (here / "template", here.parents[1] / "plugins" / "template"):
         if (place / "pyproject.toml").is_file():
             return place
-    raise UsageError(
-        "this installation has no plugin template; install mmgraph from its wheel or a checkout."
-    )
+    raise UsageError("this installation has no plugin template; install mmgraph from its wheel or a checkout.")
 
 
 def create(kind: str, name: str, out: Path | None = None) -> str:
@@ -50,9 +48,7 @@ def create(kind: str, name: str, out: Path | None = None) -> str:
     if kind not in kinds:
         raise UsageError(f"there is no template for plugins of kind '{kind}'. {nearest(kind, kinds)}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise UsageError(
-            f"'{name}' is no name for a plugin: use small letters, digits and _, such as two_layer."
-        )
+        raise UsageError(f"'{name}' is no name for a plugin: use small letters, digits and _, such as two_layer.")
     if name in registry.names(kind):
         owner = registry.declared(kind)[registry.names(kind).index(name)].distribution
         raise UsageError(f"mmgraph.{kind}.{name} exists already (in '{owner}'); choose another name.")
@@ -115,9 +111,7 @@ class _Renaming:
         text = text.replace("template_example", f"{self.name}_example")
         text = text.replace("mmgraph_template", self.package)
         text = text.replace("mmgraph-template", self.package.replace("_", "-"))
-        return text.replace(self.old_class, self.new_class).replace(
-            f'name = "{self.old}"', f'name = "{self.name}"'
-        )
+        return text.replace(self.old_class, self.new_class).replace(f'name = "{self.old}"', f'name = "{self.name}"')
 
     def _pyproject(self, text: str) -> str:
         kept = []

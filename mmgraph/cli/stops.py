@@ -71,9 +71,7 @@ class StopOnNonFinite(Callback):
     def __init__(self) -> None:
         self._batch: Any = None
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Remember the batch, for the message."""
         self._batch = batch
 
@@ -85,9 +83,7 @@ class StopOnNonFinite(Callback):
         """
         if torch.isfinite(loss).all():
             return
-        keys = (
-            [getattr(sample, "key", None) for sample in self._batch] if isinstance(self._batch, list) else []
-        )
+        keys = [getattr(sample, "key", None) for sample in self._batch] if isinstance(self._batch, list) else []
         logged = sorted(trainer.callback_metrics.items())
         parts = ", ".join(f"{name} {float(value):.4g}" for name, value in logged) or "none logged"
         raise RunError(

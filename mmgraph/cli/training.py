@@ -166,6 +166,9 @@ def _fit(cli: RunCLI) -> int:
     config_of(cli.model)  # a model that cannot be saved must be refused before it is trained
     trainer = cli.trainer
     cli.guarded(trainer.fit, cli.model, datamodule=cli.datamodule, ckpt_path=start, weights_only=True)
+    if cli.dry:
+        print("the dry run went through; nothing was written")
+        return 0
     if first_process():
         models.save(cli.model, directory.model)
     if cli.checkpoint is not None:

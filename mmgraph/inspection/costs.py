@@ -147,7 +147,10 @@ def _step(model: UnifiedModel, batch: Sequence[Sample]) -> tuple[dict[str, int],
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as forward, torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+    with (
+        FlopCounterMode(display=False) as forward,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept),
+    ):
         found, auxiliary = model.losses(assembly)
         terms = [total / count.clamp_min(1) for total, count in found.values()]
         loss = torch.stack([*terms, *auxiliary.values()]).sum()
@@ -168,7 +171,7 @@ def _drawing(model: UnifiedModel, examples: Sequence[Sample]) -> tuple[int | Non
     for sample in examples:
         last = sample.segments[-1]
         spans = model.spans(sample, True)
-        if last.modality == "image" and last.target and spans and spans[-1].head in model.heads:
+        if last.modality == "image" and last.target and spans and spans[-1].head is not None:
             break
     else:
         return None, ""
@@ -185,7 +188,7 @@ def _counted() -> set[str]:
 
 
 def _short(operation: Any) -> str:
-    return str(operation).removeprefix("aten.").split(".")[0]
+    return str(operation).split(".")[1] if "." in str(operation) else str(operation)
 
 
 class _OperationNames(TorchDispatchMode):

@@ -48,7 +48,10 @@ def save(out: Path, views: Sequence[SampleView], model: UnifiedModel, dataset: D
     heights = [0.32, _SQUARE, *[_HEAD_ROW] * len(heads)]  # inches
     width = len(views) * (_SQUARE + 1.5) + 0.3
     title = f"Which shape goes where, and what is masked: {type(model).__name__} on {type(dataset).__name__}"
-    titled, explained = textwrap.wrap(title, int(width * 7.5)), textwrap.wrap(_explanation(model), int(width * 12.5))
+    titled, explained = (
+        textwrap.wrap(title, int(width * 7.5)),
+        textwrap.wrap(_explanation(model), int(width * 12.5)),
+    )
     header = 0.3 * len(titled) + 0.22 * len(explained) + _LABELS
     height = header + sum(heights) + _FOOTER
     figure = Figure(figsize=(width, height), dpi=110, facecolor=PAPER)
@@ -130,7 +133,15 @@ def _strip(axis: Any, view: SampleView) -> None:
         axis.axvline(piece.start - 0.5, color=PAPER, linewidth=1.6)
         if piece.time is not None:
             noise = f"t = {piece.time:.2f}" + (" (clean)" if piece.time == 1 else " (part noise)")
-            axis.text((piece.start + piece.stop - 1) / 2, 0.5, noise, ha="center", va="center", fontsize=9, color=INK)
+            axis.text(
+                (piece.start + piece.stop - 1) / 2,
+                0.5,
+                noise,
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=INK,
+            )
     _frame(axis, view.length)
     places, names = _labels(view)
     axis.set_yticks([0.5], ["strip"], fontsize=9.5, color=INK, weight="bold")
@@ -141,7 +152,12 @@ def _strip(axis: Any, view: SampleView) -> None:
         of_kind = [segment.modality for segment in view.sample.segments if segment.target is target]
         said += [f"{verb} {' and '.join(of_kind)}"] if of_kind else []
     axis.set_title(
-        f"task '{view.sample.task}': {', '.join(said)}", loc="left", fontsize=12.5, weight="bold", color=INK, pad=12
+        f"task '{view.sample.task}': {', '.join(said)}",
+        loc="left",
+        fontsize=12.5,
+        weight="bold",
+        color=INK,
+        pad=12,
     )
 
 
@@ -178,17 +194,20 @@ def _scores(axis: Any, view: SampleView, head: str) -> None:
     if found is None:
         axis.text(view.length / 2 - 0.5, middle, "scores nothing", ha="center", va="center", fontsize=9, color=FAINT)
         return
-    owners = {place: piece for piece in view.pieces for place in range(piece.start, piece.stop)}
-    for state, token in zip(found.states, found.tokens, strict=True):
-        axis.axvspan(state - 0.5, state + 0.5, _BAR, 1, color=_colour(owners[token]), linewidth=0)
+    colours, owners = _colours(view), dict(zip(found.states, found.tokens, strict=True))
+    bar = numpy.full((1, view.length, 3), 0.95)
+    for state, token in owners.items():
+        bar[0, state] = colours[token]
+    axis.imshow(bar, aspect="auto", interpolation="nearest", extent=(-0.5, view.length - 0.5, _BAR, 1))
+    axis.set_ylim(0, 1)
     if view.length <= SPELLED and found.words:
+        slanted = {"rotation": -50, "ha": "left", "va": "center", "rotation_mode": "anchor", "fontsize": 9}
         for state, word in zip(found.states, found.words, strict=True):
-            axis.text(
-                state, _BAR - 0.06, _short(word), rotation=-50, ha="left", va="center", rotation_mode="anchor", fontsize=9
-            )
+            axis.text(state, _BAR - 0.06, _short(word), color=INK, **slanted)
     else:
         said = f"{len(found.words)} next tokens" if found.words else found.against
-        axis.text((found.states[0] + found.states[-1]) / 2, middle, said, ha="center", va="center", fontsize=9, color=INK)
+        run = next(k for k, state in enumerate(found.states) if state + 1 not in owners) + 1
+        axis.text(found.states[run // 2], middle, said, ha="center", va="center", fontsize=9, color=INK)
 
 
 def _short(word: str) -> str:
@@ -203,4 +222,11 @@ def _legend(figure: Any, views: Sequence[SampleView]) -> None:
     kinds = {"marker" if piece.marker else f"{piece.modality} {_ROLES[piece.role]}": _colour(piece) for piece in order}
     patches = [Patch(facecolor=colour, label=name) for name, colour in kinds.items()]
     patches.append(Patch(facecolor=PAPER, edgecolor=FAINT, label="masked"))
-    figure.legend(handles=patches, loc="lower left", bbox_to_anchor=(0.004, 0.0), ncol=len(patches), frameon=False, fontsize=10.5)
+    figure.legend(
+        handles=patches,
+        loc="lower left",
+        bbox_to_anchor=(0.004, 0.0),
+        ncol=len(patches),
+        frameon=False,
+        fontsize=10.5,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,11 +93,12 @@ def look(model: UnifiedModel, sample: Sample) -> SampleView:
 def spell(model: UnifiedModel, token: int) -> str:
     """Return how one id of the vocabulary reads: a marker's name, a word, or a numbered code."""
     vocabulary = model.vocabulary
+    tokenizers: Any = model.tokenizers
     if token < len(MARKERS):
         return MARKERS[token]
     name = next(n for n, size in vocabulary.sizes.items() if 0 <= token - vocabulary.offsets[n] < size)
     code = vocabulary.codes(name, torch.tensor([token]))
-    tokenizer = model.tokenizers[name]
+    tokenizer = tokenizers[name]
     if tokenizer.modality != "text" or not tokenizer.decodes:
         return f"{name} {int(code)}"
     word = str(tokenizer.decode([code])[0]) or "?"
@@ -139,7 +141,7 @@ def _pieces(model: UnifiedModel, assembly: Assembly) -> Iterable[PieceView]:
 
 def _describe(model: UnifiedModel, name: str, length: int) -> str:
     """Return a name for a picture's positions, with its grid where each position is one token of it."""
-    tokenizer = model.tokenizers[name]
+    tokenizer: Any = model.tokenizers[name]
     try:
         rows, columns = tokenizer.grid
     except ValueError:
@@ -163,13 +165,12 @@ def _scored(model: UnifiedModel, assembly: Assembly) -> Iterable[ScoredView]:
         targets = prepared.targets.cpu()[chosen]
         discrete = model.heads[scored.head].discrete
         widths[scored.head] = 0 if discrete else targets.shape[-1]
-        words = [spell(model, token) for token in targets.tolist()] if discrete else [""] * len(states)
-        found.setdefault(scored.head, []).extend(zip(states, words, strict=True))
+        spelled = [spell(model, token) for token in targets.tolist()] if discrete else [""] * len(states)
+        found.setdefault(scored.head, []).extend(zip(states, spelled, strict=True))
     for name, entries in found.items():
-        head = model.heads[name]
-        states, words = (tuple(column) for column in zip(*sorted(entries), strict=True))
-        if widths[name]:
-            words, against = (), f"{len(states)} vectors of width {widths[name]}"
-        else:
-            against = "|".join(words)
-        yield ScoredView(name, type(head).__name__, states, tuple(s + head.shift for s in states), against, words)
+        head: Any = model.heads[name]
+        places = tuple(state for state, _ in sorted(entries))
+        words = tuple(word for _, word in sorted(entries)) if not widths[name] else ()
+        against = "|".join(words) or f"{len(places)} vectors of width {widths[name]}"
+        tokens = tuple(place + head.shift for place in places)
+        yield ScoredView(name, type(head).__name__, places, tokens, against, words)

@@ -222,7 +222,7 @@ class Assembler:
         length = self.widths[span.connector](num_tokens) if span.connector else num_tokens
         order = span.order or self._orders.get(span.tokenizer, "full")
         timed = span.tokenizer in self._timed
-        return Piece(length, span.modality, span.role, number, order, span.visible, timed)  # type: ignore[arg-type]
+        return Piece(length, span.modality, span.role, number, order, span.visible, timed)
 
     # -- scoring --------------------------------------------------------------------------------------------
 

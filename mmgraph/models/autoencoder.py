@@ -85,7 +85,7 @@ class Autoencoder(Configured, lightning.LightningModule):
     def on_train_end(self) -> None:
         """Measure the statistics of the latents on training pictures."""
         data = getattr(self.trainer, "datamodule", None)
-        if data is not None and hasattr(self.tokenizer, "standardize"):
+        if data is not None:
             self.tokenizer.standardize(picture.to(self.device) for picture in data.contents("image"))
 
     def configure_optimizers(self) -> Any:

@@ -16,6 +16,7 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, dim: int, frequencies: int = 64) -> None:
         super().__init__()
+        self.rates: Tensor
         self.register_buffer("rates", torch.exp(torch.linspace(0, 6.9, frequencies)), persistent=False)  # 1 to 1,000
         self.layers = nn.Sequential(nn.Linear(2 * frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
 

@@ -106,16 +106,15 @@ class UnifiedModel(Configured, lightning.LightningModule):
         if self.built:
             return
         data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
-        for name, tokenizer in self.tokenizers.items():
-            if not tokenizer.fitted:
-                if data is None:
-                    raise UsageError(f"tokenizer '{name}' is not fitted; call `model.fit_tokenizers(dataset)` first.")
-                tokenizer.fit(data.contents(tokenizer.modality))
-        self.build()
+        unfitted = [name for name in self.tokenizers if not self.tokenizer(name).fitted]
+        if unfitted and data is None:
+            raise UsageError(f"tokenizer '{unfitted[0]}' is not fitted; call `model.fit_tokenizers(dataset)` first.")
+        self.fit_tokenizers(data)
 
     def fit_tokenizers(self, dataset: Any) -> None:
         """Fit every tokenizer that is not fitted on a data set's training contents, then build the model."""
-        for tokenizer in self.tokenizers.values():
+        for name in self.tokenizers:
+            tokenizer = self.tokenizer(name)
             if not tokenizer.fitted:
                 tokenizer.fit(dataset.contents(tokenizer.modality))
         self.build()
@@ -124,19 +123,20 @@ class UnifiedModel(Configured, lightning.LightningModule):
         """Create vocabulary, positions, connectors, heads and blocks from the fitted tokenizers."""
         if self.built:
             return
-        sizes = {name: tok.codebook_size for name, tok in self.tokenizers.items() if tok.discrete}
+        discrete = [name for name in self.tokenizers if self.tokenizer(name).discrete]
+        sizes = {name: self.tokenizer(name).codebook_size for name in discrete}
         self.vocabulary = Vocabulary(sizes, self.dim)
         head_tokenizer: dict[str, str] = {}
         tables = {"text": nn.Embedding(self.max_text, self.dim)}
         for span in self.processor.templates():
             tokenizer = self.tokenizer(span.tokenizer)
-            if span.connector is not None:
-                self.connector(span.connector).build(tokenizer, self.dim)
-            if span.modality != "text":
-                n = tokenizer.num_tokens
-                width = self.connector(span.connector).num_tokens(n) if span.connector else n
+            if span.modality != "text" and span.tokenizer not in tables:
+                width = tokenizer.num_tokens
+                if span.connector is not None:
+                    self.connector(span.connector).build(tokenizer, self.dim)
+                    width = self.connector(span.connector).num_tokens(width)
                 tables[span.tokenizer] = nn.Embedding(width, self.dim)
-            if span.head in self.heads:
+            if span.head is not None and span.head in self.heads and span.head not in head_tokenizer:
                 self.head(span.head).build(tokenizer, self.vocabulary, self.dim, self.condition_dim)
                 head_tokenizer[span.head] = span.tokenizer
         self.positions = nn.ModuleDict(tables)
@@ -221,7 +221,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
                 tokens = self.vocabulary.embed(group.tokens)
             else:
                 tokens = self.connector(group.connector)(group.tokens)
-            tokens = tokens + self.positions[group.tokenizer].weight  # (N, n, D)
+            tokens = tokens + self.positions.get_parameter(f"{group.tokenizer}.weight")  # (N, n, D)
             flat = flat.index_copy(0, group.places.flatten().to(device), tokens.reshape(-1, self.dim).to(flat.dtype))
         condition = None
         if len(assembly.times):
@@ -288,7 +288,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         everywhere = counts
         if training and world > 1:
             # gradients are averaged over processes: scale by their number and divide by the global count
-            everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")  # type: ignore[assignment]
+            everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
         total = zero
         for name, part, count in zip(names, sums, everywhere, strict=True):
             mean = part * (world if training else 1) / count.clamp_min(1)

@@ -67,9 +67,7 @@ def hold_out_evenly(lefts: Sequence[str], rights: Sequence[str], world: str) -> 
         ValueError: If a list has fewer than two values, so that nothing could be seen apart.
     """
     if min(len(lefts), len(rights)) < 2:
-        raise ValueError(
-            f"pairs of {len(lefts)} and {len(rights)} values cannot be seen apart; both need two."
-        )
+        raise ValueError(f"pairs of {len(lefts)} and {len(rights)} values cannot be seen apart; both need two.")
     pairs = [(left, right) for left in lefts for right in rights]
     wanted: list[Split] = ["test"] * max(1, round(TEST_SHARE * len(pairs)))
     wanted += ["val"] * max(1, round(VAL_SHARE * len(pairs)))

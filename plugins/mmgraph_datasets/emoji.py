@@ -50,8 +50,8 @@ class EmojiDataset(Dataset):
     Questions: `which group ?`, `which subgroup ?`, `which colour ?` (the dominant one), `which skin tone ?`
     and `does it show X ?`, whose answer is yes for half of the samples: exactly in evaluation, by a fair
     coin in training. X is a word of a name or a keyword that between a twentieth and a half of the training
-    pictures show; the X of a no is such a word of other pictures of the same
-    split, each word a no as often as a yes, so that the word alone betrays nothing.
+    pictures show; the X of a no is such a word of other pictures of the same split, each word a no as often
+    as a yes, so that the word alone betrays nothing.
 
     An item is an int: the place of its picture in `catalogue`.
 
@@ -148,9 +148,7 @@ class EmojiDataset(Dataset):
         asked = [k for k in KINDS if k in (questions or KINDS) and (k != "skin_tone" or skin_tones)]
         common = shared_words(train, 4) - {"and", "with", "of", "the", "in", "on"}
         self._depicted = [[word for word in depicted_words(e) if word in common] for e in self.catalogue]
-        self._counts = {
-            kind: Counter(a for e in train if (a := answer(e, kind))) for kind in asked if kind != "shows"
-        }
+        self._counts = {kind: Counter(a for e in train if (a := answer(e, kind))) for kind in asked if kind != "shows"}
         asks = askable([self._depicted[i] for i in self._items["train"]])
         self._depicted = [[word for word in own if word in asks] for own in self._depicted]
         self._denials: dict[Split, tuple[list[str], list[float]]] = {}

@@ -51,7 +51,8 @@ def depicted_words(emoji: Emoji) -> list[str]:
 def askable(depicted: Sequence[Sequence[str]]) -> set[str]:
     """Return the words that between a twentieth and a half of the pictures show.
 
-    Of more frequent words a yes is the better guess unseen; of rarer ones a few hundred pictures teach nothing.
+    Of more frequent words a yes is the better guess unseen; of rarer ones a few hundred pictures teach
+    nothing.
     """
     counts = Counter(word for own in depicted for word in own)
     return {word for word, found in counts.items() if len(depicted) <= 20 * found <= 10 * len(depicted)}

@@ -22,8 +22,7 @@ def relations(catalogue: Sequence[Emoji]) -> dict[str, list[tuple[int, int]]]:
     """
     places = {bare(e.emoji): i for i, e in enumerate(catalogue)}
     edges: dict[str, list[tuple[int, int]]] = {
-        name: []
-        for name in ("skin_tone_of", "gender_sibling", "made_of", "shared_keyword", "in_subgroup", "in_group")
+        name: [] for name in ("skin_tone_of", "gender_sibling", "made_of", "shared_keyword", "in_subgroup", "in_group")
     }
     subgroup_places = {name: i for i, name in enumerate(subgroups(catalogue))}
     siblings: dict[tuple[str, tuple[str, ...], bool], list[int]] = defaultdict(list)

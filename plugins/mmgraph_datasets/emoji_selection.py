@@ -72,9 +72,7 @@ def divide(catalogue: Sequence[Emoji], protocol: Protocol, skin_tones: bool) -> 
     if protocol == "compositional":
         places = _compose(catalogue, skin_tones)
     else:
-        places = [
-            split_of(WORLD, protocol, e.concept if protocol == "grouped" else e.emoji) for e in catalogue
-        ]
+        places = [split_of(WORLD, protocol, e.concept if protocol == "grouped" else e.emoji) for e in catalogue]
     for i, place in enumerate(places):
         if place is not None:
             divided[place].append(i)

@@ -79,9 +79,7 @@ class FolderDataset(Dataset):
         _warn(f"{file} has rows that say too little", problems)
         self.entries, self.pictures = _load(entries, image_size, fit)
         if not self.entries:
-            raise RunError(
-                f"{file} leaves no usable picture of {len(entries)} named; see the warnings above."
-            )
+            raise RunError(f"{file} leaves no usable picture of {len(entries)} named; see the warnings above.")
         self.image_size = image_size
         texts, questions = (any(getattr(e, n) for e in self.entries) for n in ("texts", "questions"))
         self.supported_tasks = (("draw", "name") if texts else ()) + (("ask",) if questions else ())
@@ -225,9 +223,7 @@ def _divide(entries: Sequence[Entry], protocol: Protocol) -> dict[Split, list[in
     num_held = min(num_held, len(order) - 1)  # something is left to train on
     divided: dict[Split, list[int]] = {split: [] for split in SPLITS}
     for rank, name in enumerate(order):
-        divided["test" if rank < min(num_test, num_held) else "val" if rank < num_held else "train"] += (
-            groups[name]
-        )
+        divided["test" if rank < min(num_test, num_held) else "val" if rank < num_held else "train"] += groups[name]
     return {split: sorted(items) for split, items in divided.items()}
 
 

@@ -43,9 +43,7 @@ def captions_file(root: Path, name: str | None) -> Path:
     found = [root / n for n in ((name,) if name else NAMES) if (root / n).is_file()]
     if not found:
         wanted = name or " or ".join(NAMES)
-        raise UsageError(
-            f"{root} has no {wanted}. Write one with the columns file,text (and question,answer)."
-        )
+        raise UsageError(f"{root} has no {wanted}. Write one with the columns file,text (and question,answer).")
     if len(found) > 1:
         raise UsageError(f"{root} has both {' and '.join(NAMES)}; choose one with the option captions.")
     if found[0].suffix not in (".csv", ".jsonl"):
@@ -106,9 +104,7 @@ def _csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         columns = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
         if "file" not in columns or not {"text", "question"} & set(columns):
-            raise UsageError(
-                f"{file} must begin with a line of column names, file,text; it has {','.join(columns)}."
-            )
+            raise UsageError(f"{file} must begin with a line of column names, file,text; it has {','.join(columns)}.")
         for row in reader:
             yield reader.line_num, row
 

@@ -108,16 +108,12 @@ class ShapesDataset(Dataset):
         self.evaluation_scenes = evaluation_scenes
         self.colours, self.shapes = tuple(COLOURS)[:num_colours], SHAPES[:num_shapes]
         several = {"count", "relation", "hop_colour", "hop_shape"}
-        self.questions = [
-            k for k in ANSWERS if k in (questions or ANSWERS) and (max_objects > 1 or k not in several)
-        ]
+        self.questions = [k for k in ANSWERS if k in (questions or ANSWERS) and (max_objects > 1 or k not in several)]
         if not self.questions and self.tasks.get("ask", 0) > 0:
             raise UsageError(f"the questions {', '.join(questions or ())} need max_objects of 2 or 3.")
         possible = {*self.colours, *self.shapes, *COUNTS[:max_objects]}
         self._choices = {
-            kind: tuple(
-                a for a in answers if a in possible or kind in ("size", "place", "exists", "relation")
-            )
+            kind: tuple(a for a in answers if a in possible or kind in ("size", "place", "exists", "relation"))
             for kind, answers in ANSWERS.items()
         }
         self.scenes = [
@@ -214,15 +210,11 @@ class ShapesDataset(Dataset):
             UsageError: Under the grouped protocol, whose split has no closed form.
         """
         if self.protocol == "grouped":
-            raise UsageError(
-                "the entropy of captions is exact under protocols random and compositional only."
-            )
+            raise UsageError("the entropy of captions is exact under protocols random and compositional only.")
         allowed = None
         if self.protocol == "compositional":
             allowed = sum(split == "train" for split in self.pairs.values())
-        return caption_entropy(
-            self.max_objects, pairs=len(self.pairs), allowed=allowed, paraphrases=self.paraphrases
-        )
+        return caption_entropy(self.max_objects, pairs=len(self.pairs), allowed=allowed, paraphrases=self.paraphrases)
 
     # -- parts of samples -----------------------------------------------------------------------------------
 

@@ -192,9 +192,7 @@ def _hop(things: Sequence[Thing], kind: str, rng: random.Random) -> list[Questio
         told = _single_out(things, b, {"place"}, rng)
         if told not in (None, "thing"):
             attribute = kind.removeprefix("hop_")
-            return [
-                Question(kind, f"what {attribute} is the thing {word} the {told} ?", getattr(a, attribute))
-            ]
+            return [Question(kind, f"what {attribute} is the thing {word} the {told} ?", getattr(a, attribute))]
     return []
 
 

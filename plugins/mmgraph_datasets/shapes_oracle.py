@@ -63,15 +63,8 @@ def read(picture: Tensor) -> list[Reading]:
     Raises:
         ValueError: If the picture is not square, has not three channels, or is smaller than 16 px.
     """
-    if (
-        picture.dim() != 3
-        or picture.shape[0] != 3
-        or picture.shape[1] != picture.shape[2]
-        or picture.shape[1] < 16
-    ):
-        raise ValueError(
-            f"the oracle reads pictures (3, size, size) of 16 px or more, not {tuple(picture.shape)}."
-        )
+    if picture.dim() != 3 or picture.shape[0] != 3 or picture.shape[1] != picture.shape[2] or picture.shape[1] < 16:
+        raise ValueError(f"the oracle reads pictures (3, size, size) of 16 px or more, not {tuple(picture.shape)}.")
     ink = 1 - picture.detach().cpu().numpy().astype(np.float32) / 255
     while ink.shape[1] >= POOL_FROM and ink.shape[1] % 2 == 0:
         half = ink.shape[1] // 2
@@ -101,9 +94,7 @@ def check(picture: Tensor, scene: Scene) -> dict[str, bool]:
 
         def score(order: Sequence[Reading]) -> int:
             pairs = zip(order, wanted, strict=True)
-            return sum(
-                getattr(a, n) == getattr(b, n) for a, b in pairs for n in ("colour", "shape", "size", "place")
-            )
+            return sum(getattr(a, n) == getattr(b, n) for a, b in pairs for n in ("colour", "shape", "size", "place"))
 
         best = max(itertools.permutations(found), key=score)
         right |= agreement(best)

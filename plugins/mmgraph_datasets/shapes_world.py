@@ -143,9 +143,7 @@ def scene(
     return Scene(tuple(things))
 
 
-def coverage(
-    shape: str, x: float, y: float, radius: float, width: int, height: int, samples: int
-) -> np.ndarray:
+def coverage(shape: str, x: float, y: float, radius: float, width: int, height: int, samples: int) -> np.ndarray:
     """Return the share of each pixel that a shape covers, `(height, width)`; all lengths in pixels."""
     u = ((np.arange(width * samples) + 0.5) / samples - x) / radius
     v = (((np.arange(height * samples) + 0.5) / samples - y) / radius)[:, None]

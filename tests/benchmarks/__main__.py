@@ -35,9 +35,7 @@ def main(argv: list[str]) -> int:
     rows = []
     for case in chosen:
         if case.missing:
-            print(
-                f'{case.name}: not run, {case.needs} is missing; pip install -e ".[bench]"', file=sys.stderr
-            )
+            print(f'{case.name}: not run, {case.needs} is missing; pip install -e ".[bench]"', file=sys.stderr)
             continue
         row = _measure(case, options.threads, options.clock, ["python", "-m", "tests.benchmarks", *argv])
         rows.append(row)

@@ -131,9 +131,7 @@ def recipe_batches(sizes: Sizes) -> list[list[Sample]]:
             return Sample((image, Segment("text", caption, target=True)), "name", key)
         return Sample((image, Segment("text", "which ?"), Segment("text", caption, target=True)), "ask", key)
 
-    return [
-        [sample(b * sizes.recipe_batch + row) for row in range(sizes.recipe_batch)] for b in range(BATCHES)
-    ]
+    return [[sample(b * sizes.recipe_batch + row) for row in range(sizes.recipe_batch)] for b in range(BATCHES)]
 
 
 def _letters(length: int, random: torch.Generator) -> str:

@@ -20,9 +20,7 @@ def small_gpt(sizes: Sizes) -> Side:
     from tests.benchmarks.small_gpt import SmallGPT
 
     torch.manual_seed(0)
-    model = SmallGPT(
-        sizes.TEXT_VALUES, sizes.length, dim=sizes.dim, depth=sizes.depth, num_heads=sizes.num_heads
-    )
+    model = SmallGPT(sizes.TEXT_VALUES, sizes.length, dim=sizes.dim, depth=sizes.depth, num_heads=sizes.num_heads)
     optimizer = _optimizer(model)
     batches = torch.randint(0, sizes.TEXT_VALUES, (BATCHES, sizes.batch, sizes.length + 1))
 

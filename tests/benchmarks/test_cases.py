@@ -12,12 +12,7 @@ from tests.benchmarks.measuring import Ratios, Side, alternate
 from tests.benchmarks.sizes import FULL, TINY
 
 SIDES = sorted({side for case in cases.CASES for side in (case.first, case.second)})
-NEEDS = {
-    side: case.needs
-    for case in cases.CASES
-    for side in (case.first, case.second)
-    if side.startswith("peers.")
-}
+NEEDS = {side: case.needs for case in cases.CASES for side in (case.first, case.second) if side.startswith("peers.")}
 
 
 def _need(package: str | None) -> None:
@@ -77,9 +72,7 @@ def test_alternating_pairs_the_ratios() -> None:
         given = iter(times)
         return Side(lambda n: None, 0, lambda n, clock: (turns.append(name), next(given))[1])
 
-    found = alternate(
-        side("a", [9, 2, 4, 6]), side("b", [9, 1, 1, 4]), rounds=3, steps=1, warmup=1, clock="cpu"
-    )
+    found = alternate(side("a", [9, 2, 4, 6]), side("b", [9, 1, 1, 4]), rounds=3, steps=1, warmup=1, clock="cpu")
     assert (found.median, found.low, found.high) == (2.0, 1.5, 4.0)
     assert turns == ["a", "b", "a", "b", "b", "a", "a", "b"]
 

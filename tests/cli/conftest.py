@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmgraph.cli import _import_plugins, main
+from tests.third_party import distribution  # noqa: F401 - a fixture
 
 HERE = Path(__file__).parent
 

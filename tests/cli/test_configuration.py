@@ -123,6 +123,22 @@ def test_code_named_as_a_string_is_refused(tiny, path, key):
     assert path in result.err
 
 
+def test_broken_and_doubled_plugins_are_told_and_others_work(tiny, tmp_path, distribution):
+    part = "import nowhere_to_be_found\n"
+    distribution("breaks", {"broken_callback.py": part}, {"blocks": {"broken": "broken_callback:Part"}})
+    for name in ("one", "two"):
+        distribution(name, {f"{name}_part.py": "class Part: ..."}, {"blocks": {"shared": f"{name}_part:Part"}})
+    for alias, told in (
+        ("broken", "distribution 'breaks' 1.0 cannot be imported"),
+        ("shared", "two distributions claim"),
+    ):
+        result = tiny("fit", "--run", "out", f"--{LAYER}", f"mmgraph.blocks.{alias}")
+        assert result.status == 2
+        assert f"{LAYER} in the command line" in result.err
+        assert told in result.err
+    assert tiny("fit", "--run", "out", "--trainer.max_steps", 1).status == 0
+
+
 def test_missing_option_is_named(command, tmp_path):
     (tmp_path / "short.yaml").write_text("model: {class_path: tiny.TinyModel}\n")
     result = command("--plugins", HERE / "tiny.py", "fit", "-c", "short.yaml", "--run", "out")
@@ -155,10 +171,7 @@ def test_dropped_options_are_told(tiny, tmp_path):
         1,
     )
     assert result.status == 0, result.err
-    assert (
-        f"{LAYER}.init_args.dropout = 0.1 (first.yaml) is dropped: tiny.WideLayer has no such option"
-        in result.err
-    )
+    assert f"{LAYER}.init_args.dropout = 0.1 (first.yaml) is dropped: tiny.WideLayer has no such option" in result.err
 
 
 def test_unknown_recipe_offers_the_nearest(command, monkeypatch):
@@ -209,8 +222,6 @@ def test_unexpected_failure_is_one_line_and_debug_shows_the_traceback(tiny, comm
     assert "KeyError" in plain.err
     assert "--debug" in plain.err
     assert "Traceback" not in plain.err
-    shown = command(
-        "--debug", "--plugins", HERE / "tiny.py", "fit", "-c", HERE / "tiny.yaml", "--run", "other"
-    )
+    shown = command("--debug", "--plugins", HERE / "tiny.py", "fit", "-c", HERE / "tiny.yaml", "--run", "other")
     assert shown.status == 1
     assert "Traceback" in shown.err

@@ -269,17 +269,23 @@ def test_accumulated_gradients_resume_to_the_same_bits(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flag",
-    ["barebones", "fast_dev_run", "enable_checkpointing=false", "logger=false", "enable_progress_bar=false"],
+    "flag", ["barebones=true", "enable_checkpointing=false", "logger=false", "enable_progress_bar=false"]
 )
 def test_trainer_flags_that_switch_things_off_work(tiny, tmp_path, flag):
-    name, _, value = flag.partition("=")
-    result = tiny("fit", "--run", "out", "--trainer.max_steps", 3, f"--trainer.{name}", value or "true")
+    more = ("--trainer.log_every_n_steps", "null", "--trainer.max_steps", 3)
+    result = tiny("fit", "--run", "out", *more, f"--trainer.{flag}")
     assert result.status == 0, result.err
     assert (tmp_path / "out" / "model").is_dir()
-    assert (tmp_path / "out" / "checkpoints" / "last.ckpt").is_file() == (
-        "bar" in flag or "logger" in flag
-    ) - (flag == "barebones")
+    without = ("barebones=true", "enable_checkpointing=false")
+    assert (tmp_path / "out" / "checkpoints" / "last.ckpt").is_file() == (flag not in without)
+    assert ("training:" in result.err) == (flag not in ("barebones=true", "enable_progress_bar=false"))
+
+
+def test_dry_run_leaves_nothing_behind(tiny, tmp_path):
+    result = tiny("fit", "--run", "out", "--trainer.fast_dev_run", 2)
+    assert result.status == 0, result.err
+    assert "nothing was written" in result.out
+    assert not (tmp_path / "out").exists()
 
 
 def test_manual_optimisation_and_own_model_that_cannot_be_saved_are_refused(tiny, monkeypatch):

@@ -42,9 +42,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         found.append(("name", pictures))
         return ["a square"]
 
-    monkeypatch.setattr(
-        models, "load", lambda reference: found.append(("load", reference)) or Model(), raising=False
-    )
+    monkeypatch.setattr(models, "load", lambda reference: found.append(("load", reference)) or Model(), raising=False)
     monkeypatch.setattr(generation, "draw", draw)
     monkeypatch.setattr(generation, "ask", ask)
     monkeypatch.setattr(generation, "name", name)

@@ -46,9 +46,7 @@ class TinyDataset(Dataset):
         return (str(item) for item in range(self.size))
 
     def evaluation(self, split: str, task: str, limit: int | None = None) -> list[Sample]:
-        return [
-            self.sample(split, item, task, random.Random(0)) for item in range(min(self.size, limit or 8))
-        ]
+        return [self.sample(split, item, task, random.Random(0)) for item in range(min(self.size, limit or 8))]
 
 
 class Layer(nn.Module, Configured):

@@ -9,13 +9,11 @@ from torch.nn import functional as F
 from mmgraph.blocks import dense
 from mmgraph.connectors import linear
 from mmgraph.errors import UsageError
-from mmgraph.heads import flow, next_token
+from mmgraph.heads import next_token
 from mmgraph.models import Optimization, UnifiedModel
-from mmgraph.models.unified import TimeEmbedding
-from mmgraph.processors import Processor, single
+from mmgraph.processors import single
 from mmgraph.sequence import Layout, Sample, Segment
-from mmgraph.testing.stand_ins import Codes
-from mmgraph.tokenizers import byte, patch
+from mmgraph.tokenizers import patch
 from tests import tiny
 
 
@@ -134,125 +132,7 @@ class TestTraining:
         assert logged["val_loss"] == pytest.approx(total, rel=1e-6)
 
 
-class TestTimeEmbedding:
-    def test_features_tell_times_apart_from_coarse_to_fine(self):
-        embedding = TimeEmbedding(16)
-        assert float(embedding.rates.min()) == 1
-        assert 900 < float(embedding.rates.max()) < 1100
-        times = torch.linspace(0, 1, 101)
-        features = torch.cat([f(times[:, None] * embedding.rates) for f in (torch.sin, torch.cos)], dim=-1)
-        assert float(features.abs().max()) <= 1
-        # the slowest pair does not wrap around: over [0, 1] its sine only grows
-        assert (features[1:, 0] > features[:-1, 0]).all()
-        distance = torch.cdist(features, features) + torch.eye(101) * 9
-        assert float(distance.min()) > 0.5
-        assert embedding(times).shape == (101, 16)
-
-
-PARTS = {"text": byte(), "image": patch(8, 4)}
-
-
-class Elsewhere(Processor):
-    """Like `single`, with one more template of pictures that are read in another way."""
-
-    def __init__(self, **changes: str) -> None:
-        self.changes = changes
-
-    def expand(self, segments, task, training):
-        return single().expand(segments, task, training)
-
-    def templates(self):
-        spans = single().templates()
-        return [*spans, replace(spans[-2], **self.changes)]
-
-
-class TestCombinations:
-    """What may stand together; a refusal names both parts and what would fit."""
-
-    def make(self, **options) -> UnifiedModel:
-        arguments = {
-            "processor": single(),
-            "tokenizers": PARTS,
-            "block": dense(4),
-            "heads": {"text": next_token(), "image": flow()},
-            "connectors": {"image": linear()},
-            "dim": 32,
-            "depth": 1,
-            **options,
-        }
-        return UnifiedModel(**arguments)
-
-    CODES = {
-        "processor": single(continuous=()),
-        "tokenizers": {"text": byte(), "image": Codes()},
-        "connectors": {},
-    }
-    WORDS = {"processor": single(["text"], []), "tokenizers": {"text": byte()}, "connectors": {}}
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {},
-            {"heads": {"text": next_token()}},  # pictures are only read
-            {"heads": {"image": flow()}},  # texts are only read
-            {**WORDS, "heads": {"text": next_token()}},
-            {**CODES, "heads": {"text": next_token()}},
-            {**CODES, "heads": {"text": next_token(), "image": next_token()}},
-        ],
-    )
-    def test_legal(self, options, tiny_samples):
-        model = self.make(**options)
-        model.build()
-        assert model.built
-
-    @pytest.mark.parametrize(
-        ("options", "named"),
-        [
-            # next-token on vectors, flow on codes
-            (
-                {"heads": {"text": next_token(), "image": next_token()}},
-                ["'image' (NextTokenHead)", "'image' (PatchTokenizer)", "a discrete tokenizer"],
-            ),
-            (
-                {"heads": {"text": flow(), "image": flow()}},
-                ["'text' (FlowHead)", "'text' (ByteTokenizer)", "a continuous tokenizer"],
-            ),
-            # vectors without a connector, codes with one
-            ({"processor": single(continuous=())}, ["'image' (PatchTokenizer)", "connector", "discrete"]),
-            ({"tokenizers": CODES["tokenizers"]}, ["'image' (Codes)", "connector 'image'", "continuous"]),
-            # parts that are missing or misspelt
-            ({"connectors": {"imgae": linear()}}, ["SingleProcessor", "'image'", "Did you mean 'imgae'"]),
-            ({"connectors": None}, ["SingleProcessor", "connector 'image'", "model.connectors"]),
-            ({"tokenizers": {"text": byte()}}, ["SingleProcessor", "tokenizer 'image'", "model.tokenizers"]),
-            ({"loss_weights": {"imag": 2.0}}, ["loss_weights", "'imag'", "Did you mean 'image'"]),
-            ({"condition_dropout": {"txt": 0.1}}, ["condition_dropout", "'txt'", "Did you mean 'text'"]),
-            ({"condition_dropout": {"text": 0.7, "image": 0.6}}, ["condition_dropout", "1.3"]),
-            # what this model does not read
-            ({"processor": Elsewhere(place="memory")}, ["Elsewhere", "place 'memory'", "UnifiedModel"]),
-            ({"processor": Elsewhere(source="queries")}, ["Elsewhere", "source 'queries'", "UnifiedModel"]),
-            (
-                {"processor": Elsewhere(tokenizer="other"), "tokenizers": {**PARTS, "other": patch(8, 2)}},
-                ["Elsewhere", "connector 'image'", "'image' and 'other'"],
-            ),
-            # sizes
-            ({"dim": 30}, ["num_heads 4", "dim 30"]),
-        ],
-    )
-    def test_illegal(self, options, named):
-        with pytest.raises(UsageError) as caught:
-            self.make(**options).build()
-        for part in named:
-            assert part in str(caught.value)
-
-    def test_an_encoder_that_cannot_decode_is_for_context_only(self):
-        class Seeing(type(patch())):
-            decodes = False
-
-        tokenizers = {"text": byte(), "image": Seeing(8, 4)}
-        self.make(tokenizers=tokenizers, heads={"text": next_token()}).build()
-        with pytest.raises(UsageError, match=r"'image' \(Seeing\) cannot decode"):
-            self.make(tokenizers=tokenizers)
-
+class TestRefusals:
     def test_a_task_without_its_head(self, make_model, tiny_samples):
         model = make_model(heads={"text": next_token()})
         with pytest.raises(UsageError, match="task 'draw' needs the head 'image', which the model"):
@@ -264,7 +144,13 @@ class TestCombinations:
             losses_of(make_model(max_text=8), tiny_samples)
 
     def test_not_fitted(self):
-        model = self.make(tokenizers={"text": tiny.word(), "image": patch(8, 4)})
+        model = UnifiedModel(
+            single(),
+            {"text": tiny.word(), "image": patch(8, 4)},
+            block=dense(4),
+            heads={"text": next_token()},
+            connectors={"image": linear()},
+        )
         with pytest.raises(UsageError, match="tokenizer 'text' is not fitted"):
             model.configure_model()
 

@@ -97,9 +97,7 @@ def test_bad_pictures_are_named_counted_and_left_out(root, caplog):
 
 
 def test_rows_that_say_too_little_are_named_by_line(root, caplog):
-    write(
-        root, "art/0.png,fine,,", ",no file,,", "art/1.png,,,", "art/2.png,half,asked ?,", "art/3.png,fine,,"
-    )
+    write(root, "art/0.png,fine,,", ",no file,,", "art/1.png,,,", "art/2.png,half,asked ?,", "art/3.png,fine,,")
     with caplog.at_level(logging.WARNING):
         data = folder(root=str(root))
     (record,) = caplog.records
@@ -188,9 +186,7 @@ def test_adding_pictures_leaves_the_others_in_place(root):
         stream.write("\nart/a.png,a new card,,")
     after = folder(root=str(root))
     now = {after.entries[i].file: s for s in ("train", "val", "test") for i in after.items(s)}
-    assert (
-        sum(now[file] != side for file, side in where.items()) <= 1
-    )  # the least share of a split may move one
+    assert sum(now[file] != side for file, side in where.items()) <= 1  # the least share of a split may move one
 
 
 def test_transparency_and_turned_photos(root):

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mmgraph import heads
+from mmgraph.testing.stand_ins import Vectors
+from tests.testing.broken import broken
+
+Flow, NextToken = heads.flow, heads.next_token
+
+
+class TestHeads:
+    def head(self, base: type = Flow, **changes: Any) -> type:
+        def __init__(self) -> None:  # noqa: N807
+            base.__init__(self)
+
+        return type("Odd", (base,), {"__doc__": "Odd.", "__init__": __init__, **changes})
+
+    def test_a_mean_instead_of_a_sum(self):
+        def loss(self, hidden, prepared, condition=None):
+            total, count = Flow.loss(self, hidden, prepared, condition)
+            return total / count, count
+
+        broken("heads", self.head(loss=loss), "both add up over spans", "return a sum, not a mean")
+
+    def test_scoring_what_is_not_to_be_scored(self):
+        def loss(self, hidden, prepared, condition=None):
+            everything = torch.ones_like(prepared.score_mask)
+            prepared.score_mask, kept = everything, prepared.score_mask
+            total, _ = Flow.loss(self, hidden, prepared, condition)
+            prepared.score_mask = kept
+            return total, kept.sum()
+
+        broken("heads", self.head(loss=loss), "where score_mask is False", "not scored")
+
+    def test_global_noise(self):
+        def prepare(self, tokens, *, random, time=None, noise=None):
+            return Flow.prepare(self, tokens, random=random, time=time, noise=torch.randn_like(tokens))
+
+        broken("heads", self.head(prepare=prepare), "comes from the streams", "prepare draws from torch's")
+        broken("heads", self.head(prepare=prepare), "Time and noise that are given", "use what is given")
+
+    def test_one_draw_for_the_whole_batch(self):
+        def prepare(self, tokens, *, random, time=None, noise=None):
+            if time is None:
+                time = random.uniform().mean().expand(len(tokens))
+            return Flow.prepare(self, tokens, random=random, time=time, noise=noise)
+
+        broken("heads", self.head(prepare=prepare), "whatever is in the batch", "depends on its batch")
+
+    def test_time_outside_its_range(self):
+        def prepare(self, tokens, *, random, time=None, noise=None):
+            prepared = Flow.prepare(self, tokens, random=random, time=time, noise=noise)
+            prepared.time = prepared.time * 1000
+            return prepared
+
+        broken("heads", self.head(prepare=prepare), "shapes of the contract", "0 = noise and 1 = data")
+
+    def test_sampling_from_the_global_state(self):
+        def sample(self, run, shape, *, num_steps, random, temperature=1.0):
+            yield torch.randn(shape)
+
+        broken("heads", self.head(sample=sample), "Sampling yields", "sample draws from torch's")
+
+    def test_any_tokenizer(self):
+        def build(self, tokenizer, vocabulary, dim, condition_dim):
+            width = tokenizer.codebook_size if tokenizer.discrete else tokenizer.token_dim
+            stand_in = type("StandIn", (Vectors,), {"token_dim": width})()
+            Flow.build(self, stand_in, vocabulary, dim, condition_dim)
+
+        broken("heads", self.head(build=build), "Refuses a tokenizer", "`build` accepts a tokenizer")
+
+    def test_declarations(self):
+        broken("heads", self.head(NextToken, shift=None), "Declares discrete", "`shift` is None")
