@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data.distributed import DistributedSampler
 
 from mmgraph import registry
 from mmgraph.errors import RunError, UsageError
@@ -119,7 +120,7 @@ class Dataset(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return the training loader; it starts where the trainer's step counter stands."""
-        return _loader(_Stream(self), _Batches(self))
+        return _StatefulLoader(_Stream(self), self.batch_size, sampler=_Numbers(self), collate_fn=list)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Return the validation loader."""
@@ -160,18 +161,21 @@ class _Stream(TorchDataset[Sample]):
         return self.dataset.training_sample(number)
 
 
-class _Batches(Sampler[list[int]]):
-    """Batches of sample numbers from the trainer's global step to the end of its epoch."""
+class _Numbers(DistributedSampler[int]):
+    """Sample numbers of this process, from the trainer's global step to the end of its epoch.
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    A `DistributedSampler` by name, so that Lightning does not divide the stream among processes once more.
+    """
+
+    def __init__(self, source: Dataset) -> None:
+        self.source = source
 
     def __len__(self) -> int:
-        return self.dataset.num_batches
+        return self.source.num_batches * self.source.batch_size
 
-    def __iter__(self) -> Iterator[list[int]]:
-        trainer = self.dataset.trainer
-        per_epoch = len(self)
+    def __iter__(self) -> Iterator[int]:
+        trainer = self.source.trainer
+        per_epoch = self.source.num_batches
         epoch = start = 0
         rank, world = 0, 1
         if trainer is not None:
@@ -182,14 +186,10 @@ class _Batches(Sampler[list[int]]):
             steps = max(1, -(-used // accumulate))
             epoch, step = divmod(trainer.global_step, steps)
             start = step * accumulate
-        size = self.dataset.batch_size
+        size = self.source.batch_size
         for batch in range(start, per_epoch):
             first = ((epoch * per_epoch + batch) * world + rank) * size
-            yield list(range(first, first + size))
-
-
-def _loader(stream: _Stream, batches: _Batches) -> DataLoader[Sample]:
-    return _StatefulLoader(stream, batch_sampler=batches, collate_fn=list)
+            yield from range(first, first + size)
 
 
 class _StatefulLoader(DataLoader[Sample]):

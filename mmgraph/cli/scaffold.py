@@ -7,6 +7,7 @@ given in the recipe's comments, take their place.
 
 from __future__ import annotations
 
+import importlib.metadata
 import keyword
 import re
 import tomllib
@@ -19,15 +20,17 @@ _INSTEAD = re.compile(r"^(?P<head>.*class_path: )(?P<path>[\w.]+)  # in place of
 
 
 def template() -> Path:
-    """Return the template package's folder: in the installed package, or beside it in a checkout.
+    """Return the template package's folder: of the checkout, or what the wheel installed.
 
     Raises:
         UsageError: If the installation has neither.
     """
-    here = Path(__file__).resolve().parent
-    for place in (here / "template", here.parents[1] / "plugins" / "template"):
-        if (place / "pyproject.toml").is_file():
-            return place
+    checkout = Path(__file__).resolve().parents[2] / "plugins" / "template"
+    if (checkout / "pyproject.toml").is_file():
+        return checkout
+    for file in importlib.metadata.files("mmgraph") or ():
+        if file.parts[-3:] == ("mmgraph", "template", "pyproject.toml"):
+            return Path(str(file.locate())).resolve().parent
     raise UsageError("this installation has no plugin template; install mmgraph from its wheel or a checkout.")
 
 

@@ -186,7 +186,10 @@ def _score(cli: RunCLI) -> int:
     start = cli.start_from()
     cli.build()
     method = getattr(cli.trainer, cli.request.verb)
-    results = cli.guarded(method, cli.model, datamodule=cli.datamodule, ckpt_path=start, weights_only=True)
+    told: dict[str, Any] = {} if cli.request.verb == "predict" else {"verbose": False}
+    results = cli.guarded(
+        method, cli.model, datamodule=cli.datamodule, ckpt_path=start, weights_only=True, **told
+    )
     if cli.request.verb == "predict":
         for number, batch in enumerate(results or []):
             print(f"batch {number}: {_brief(batch)}")

@@ -286,14 +286,14 @@ class UnifiedModel(Configured, lightning.LightningModule):
         counts = torch.stack([found[name][1].to(zero) if name in found else zero for name in names])
         world = self.trainer.world_size
         everywhere = counts
-        if training and world > 1:
-            # gradients are averaged over processes: scale by their number and divide by the global count
+        if world > 1:
+            # gradients and logs are averaged over processes: scale by their number, divide by the global count
             everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
         total = zero
         for name, part, count in zip(names, sums, everywhere, strict=True):
-            mean = part * (world if training else 1) / count.clamp_min(1)
+            mean = part * world / count.clamp_min(1)
             total = total + self.loss_weights.get(name, 1.0) * mean
-            if name in found or training:
+            if count > 0 or training:
                 self.log(f"{stage}_{name}", mean.detach(), sync_dist=world > 1, batch_size=max(1, int(count)))
         for name, value in auxiliary.items():
             total = total + value

@@ -105,23 +105,26 @@ class DatasetSuite(Suite):
         """What tokenizers are fitted on comes from training items only, the same at every call."""
         dataset = self.make()
         for modality in self._modalities(dataset):
-            found = list(dataset.contents(modality))
-            expect(found, f"contents('{modality}') is empty, but samples have such segments.")
-            again = list(dataset.contents(modality))
-            expect(equal(found, again), f"contents('{modality}') differs at the second call.")
-            known = set(map(_fingerprint, found))
-            seen = set(self._contents(dataset, "train", modality, draws=4))
-            held = {
+            first, again = (list(islice(dataset.contents(modality), FEW)) for _ in range(2))
+            expect(first, f"contents('{modality}') is empty, but samples have such segments.")
+            expect(equal(first, again), f"contents('{modality}') differs at the second call.")
+            fitted = set(map(_fingerprint, dataset.contents(modality)))
+            strange = {
                 _fingerprint(segment.content)
                 for task in dataset.tasks
                 for sample in dataset.evaluation("test", task)
                 for segment in sample.segments
                 if segment.modality == modality
             }
-            leaked = (held - seen) & known
-            all_leaked = bool(leaked) and leaked == held - seen
+            if modality != "image" and strange - fitted:
+                continue  # a few texts may be common to all splits; only all of them are no chance
+            for known in self._training(dataset, modality):
+                if not strange & fitted:
+                    break
+                strange.discard(known)
+            leaked = strange & fitted
             expect(
-                not (leaked if modality == "image" else all_leaked),
+                not leaked,
                 f"contents('{modality}') holds {len(leaked)} contents that only the test split shows; "
                 "yield those of training items only.",
             )
@@ -145,11 +148,12 @@ class DatasetSuite(Suite):
         return sorted({segment.modality for sample in samples for segment in sample.segments})
 
     @staticmethod
-    def _contents(dataset: Dataset, split: Split, modality: str, draws: int) -> Iterator[Any]:
-        for draw in range(draws):
+    def _training(dataset: Dataset, modality: str) -> Iterator[Any]:
+        """Yield what training samples show, again and again with other draws."""
+        for draw in range(4):
             for task in dataset.tasks:
-                for item in dataset.items(split):
-                    sample = dataset.sample(split, item, task, random.Random(draw))
+                for item in dataset.items("train"):
+                    sample = dataset.sample("train", item, task, random.Random(draw))
                     yield from (_fingerprint(s.content) for s in sample.segments if s.modality == modality)
 
 
