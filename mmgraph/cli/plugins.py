@@ -151,8 +151,9 @@ def _check(names: Sequence[str]) -> int:
     failed = 0
     for entry in checked:
         print(f"{entry.kind}.{entry.name}")
-        for name, problem in testing.check(entry.kind, entry.load()):
-            print(f"  {'ok  ' if problem is None else 'FAIL'} {name}" + (f": {problem}" if problem else ""))
-            failed += problem is not None
+        for found in testing.check(entry.kind, entry.load()):
+            mark = "FAIL" if found.error is not None else "ok  " if found.tried else "?   "
+            print(f"  {mark} {found.name}" + (f": {found.error}" if found.error else ""))
+            failed += found.error is not None
     print(f"{failed} broken promises" if failed else "every promise kept")
     return 1 if failed else 0

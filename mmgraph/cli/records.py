@@ -67,11 +67,14 @@ class Reseed(Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed Python and torch (all devices)."""
+        """Seed Python and torch."""
         number = trainer.fit_loop.epoch_loop.total_batch_idx * trainer.world_size + trainer.global_rank
-        mixed = random.Random(f"{self.seed}:{number}").getrandbits(63)
+        mixed = (self.seed * 0x9E3779B97F4A7C15 + (number + 1) * 0xBF58476D1CE4E5B9) % 2**63
         random.seed(mixed)
-        torch.manual_seed(mixed)
+        # torch.manual_seed also queues a call for devices that are not in use, at each of its calls
+        torch.default_generator.manual_seed(mixed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed(mixed)
 
 
 class RunLogger(CSVLogger):

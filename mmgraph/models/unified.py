@@ -298,6 +298,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
         for name, value in auxiliary.items():
             total = total + value
             self.log(f"{stage}_{name}", value.detach(), sync_dist=world > 1)
+        if training and world > 1:  # averaging waits for every parameter, also where a process lacks a head's samples
+            total = total + 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
         self.log(f"{stage}_loss", total.detach(), prog_bar=True, sync_dist=world > 1, batch_size=1)
         return total
 

@@ -24,10 +24,14 @@ SUITES = ("blocks", "connectors", "datasets", "heads", "metrics", "processors", 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise of a contract, and what is wrong with it (None: it is kept)."""
+    """One promise of a contract, and what is wrong with it (None: it is kept).
+
+    `tried` is False where nothing could be tried, because the class needs options that nobody gave.
+    """
 
     name: str
     error: str | None = None
+    tried: bool = True
 
     def __iter__(self) -> Iterator[str | None]:
         return iter((self.name, self.error))
@@ -85,9 +89,10 @@ def assert_conforms(
         make: As in `check`.
         contents: As in `check`.
     """
-    broken = [found for found in check(kind, cls, make=make, contents=contents) if found.error is not None]
+    checks = check(kind, cls, make=make, contents=contents)
+    broken = [found for found in checks if found.error is not None or not found.tried]
     if broken:
-        lines = "\n".join(f"- {found.name}: {found.error}" for found in broken)
+        lines = "\n".join(f"- {found.name}: {found.error or 'pass make='}" for found in broken)
         raise AssertionError(f"{cls.__name__} breaks the contract of mmgraph.{kind}:\n{lines}")
 
 
@@ -108,14 +113,16 @@ class Suite:
     ) -> None:
         self.cls = cls
         self.make = make or cls
+        self.needs = () if make is not None else _required(cls)
         self.contents = contents
 
     def run(self) -> list[Check]:
         """Run every check from the same random state, and leave the caller's as it was."""
-        first = [
-            self._run("derives from the contract", self._derives),
-            self._run("can be made", self._can_be_made),
-        ]
+        first = [self._run("derives from the contract", self._derives)]
+        if first[0].error is None and self.needs:
+            told = f"not tried: {', '.join(self.needs)} must be given, as in assert_conforms(..., make=...)"
+            return [*first, self._run(_name(self.check_options), self.check_options), Check(told, tried=False)]
+        first.append(self._run("can be made", self._can_be_made))
         if any(found.error for found in first):
             return first  # nothing else can be tried
         methods = [
@@ -125,7 +132,7 @@ class Suite:
             if name.startswith("check_")
         ]
         checks = [getattr(self, name) for name in dict.fromkeys(methods)]
-        return first + [self._run(inspect.getdoc(method) or method.__name__, method) for method in checks]
+        return first + [self._run(_name(method), method) for method in checks]
 
     def _run(self, name: str, method: Callable[[], None]) -> Check:
         state, more = random.getstate(), numpy.random.get_state()
@@ -150,12 +157,7 @@ class Suite:
         expect(not missing, f"{self.cls.__name__} lacks {', '.join(missing)}; give them.")
 
     def _can_be_made(self) -> None:
-        try:
-            made = self.make()
-        except TypeError as error:
-            raise BrokenPromiseError(
-                f"{error}. Give every option a default, or pass `make=` to the suite."
-            ) from error
+        made = self.make()
         expect(isinstance(made, self.cls), f"`make` gave a {type(made).__name__}, not a {self.cls.__name__}.")
 
     # -- what every kind promises ---------------------------------------------------------------------------
@@ -185,6 +187,18 @@ class Suite:
         again = self.cls(**{name: instantiate(value) for name, value in text["init_args"].items()})
         second = config_of(again)
         expect(second == first, f"made again from {first}, its configuration is {second}.")
+
+
+def _name(check: Callable[[], None]) -> str:
+    return inspect.getdoc(check) or check.__name__
+
+
+def _required(cls: type) -> tuple[str, ...]:
+    if not inspect.isclass(cls):
+        return ()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    options = inspect.signature(cls).parameters.values()
+    return tuple(o.name for o in options if o.default is o.empty and o.kind in named)
 
 
 @contextmanager

@@ -118,7 +118,8 @@ def test_plugins_are_checked(command, monkeypatch):
     assert "every promise kept" in good.out
     from mmgraph import testing
 
-    monkeypatch.setattr(testing, "check", lambda kind, cls: [("is good", None), ("is fast", "it sleeps")])
+    checks = [testing.Check("is good"), testing.Check("is fast", "it sleeps")]
+    monkeypatch.setattr(testing, "check", lambda kind, cls: checks)
     bad = command("plugins", "check", "connectors.linear")
     assert bad.status == 1
     assert "FAIL is fast: it sleeps" in bad.out

@@ -51,9 +51,11 @@ class TestEveryKind:
             def __init__(self, width: int) -> None:
                 super().__init__()
 
-        (first, second) = testing.check("connectors", Needy)
-        assert first.error is None
-        assert "Give every option a default, or pass `make=`" in str(second.error)
+        checks = testing.check("connectors", Needy)
+        assert [(check.error, check.tried) for check in checks] == [(None, True), (None, True), (None, False)]
+        assert "not tried: width must be given" in checks[-1].name
+        with pytest.raises(AssertionError, match="not tried: width"):
+            testing.assert_conforms("connectors", Needy)
         testing.assert_conforms("connectors", Needy, lambda: Needy(3))
         broken("connectors", Dense, "derives from the contract", "derived from mmgraph.connectors.Connector")
         broken("connectors", connectors.Connector, "derives from", "lacks build, forward, num_tokens")
