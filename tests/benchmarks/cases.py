@@ -52,7 +52,7 @@ class Case:
 
 PEER = "transfusion_pytorch"
 CASES = (
-    Case("lightning / bare loop", "ours.lightning", "ours.bare", 1.05, "at most", rounds=7, steps=6),
+    Case("lightning / bare loop", "ours.lightning", "ours.bare", 1.05, "at most", rounds=15, steps=2),
     Case("text: ours / small GPT", "ours.text", "peers.small_gpt", 1.10, "at most", rounds=15),
     Case("mixed: transfusion-pytorch / ours", "peers.transfusion", "ours.mixed", 3.0, "at least", needs=PEER),
     Case(
