@@ -259,9 +259,9 @@ class MultimodalSequence:
 
 @dataclass(frozen=True)
 class _Row:
-    """Per-position fields of one sample's pieces, as lists; cached by its pieces."""
+    """Per-position fields of one sample's pieces; cached by its pieces."""
 
-    fields: Mapping[str, Tensor]
+    fields: Tensor  # (fields, positions), in the order of Layout.FIELDS
     starts: tuple[int, ...]
     length: int
     causal: bool
@@ -270,9 +270,7 @@ class _Row:
 
 @functools.lru_cache(maxsize=4096)
 def _lay_out(pieces: tuple[Piece, ...]) -> _Row:
-    columns: dict[str, list[int]] = {
-        name: [] for name in ("modality", "role", "span", "position", "order", "own", "timed")
-    }
+    columns: dict[str, list[int]] = {name: [] for name in Layout.FIELDS}
     starts: list[int] = []
     timed_pieces: list[tuple[int, int]] = []
     clock, words, causal = 0, 0, True
@@ -283,6 +281,7 @@ def _lay_out(pieces: tuple[Piece, ...]) -> _Row:
         columns["modality"] += [MODALITIES.index(piece.modality)] * n
         columns["role"] += [int(piece.role == "target")] * n
         columns["span"] += [number] * n
+        columns["sample"] += [0] * n
         first = words if piece.modality == "text" else 0
         columns["position"] += range(first, first + n)
         words += n if piece.modality == "text" else 0
@@ -299,8 +298,8 @@ def _lay_out(pieces: tuple[Piece, ...]) -> _Row:
         columns["order"] += [clock + step for step in relative]
         causal = causal and list(relative) == list(range(n)) and piece.visible == "all"
         clock += max(relative, default=-1) + 1
-    tensors = {name: torch.tensor(values) for name, values in columns.items()}
-    return _Row(tensors, tuple(starts), len(columns["order"]), causal, tuple(timed_pieces))
+    fields = torch.tensor([columns[name] for name in Layout.FIELDS], dtype=torch.long)
+    return _Row(fields, tuple(starts), len(columns["order"]), causal, tuple(timed_pieces))
 
 
 def lay_out(rows: Sequence[Sequence[tuple[Piece, ...]]]) -> tuple[Layout, list[list[tuple[int, ...]]]]:
@@ -317,24 +316,25 @@ def lay_out(rows: Sequence[Sequence[tuple[Piece, ...]]]) -> tuple[Layout, list[l
     width = max(lengths, default=0)
     shared = all(row == rows[0] for row in rows[1:])
     starts: list[list[tuple[int, ...]]] = []
-    table: dict[str, Tensor] = {}
+    # all fields in one tensor: a row is one copy, and not one for each field
+    table = torch.zeros(len(Layout.FIELDS), len(rows), width, dtype=torch.long)
+    field_of = dict(zip(Layout.FIELDS, table, strict=True))
+    for name in ("span", "sample", "timed"):
+        field_of[name].fill_(PADDING)
     timed_rows = 0
-    for name in Layout.FIELDS:
-        fill = 0 if name in ("modality", "role", "position", "order", "own") else PADDING
-        table[name] = torch.full((len(rows), width), fill)
     for r, row in enumerate(plans):
-        offset = 0
+        offset = pieces_before = 0
         begin: list[tuple[int, ...]] = []
         for s, plan in enumerate(row):
             stop = offset + plan.length
-            for name, values in plan.fields.items():
-                if name == "timed":
-                    values = torch.where(values >= 0, values + timed_rows, values)
-                elif name == "span" and s:
-                    values = values + int(table["span"][r, :offset].max()) + 1
-                table[name][r, offset:stop] = values
-            table["sample"][r, offset:stop] = s
+            table[:, r, offset:stop] = plan.fields
+            if s:
+                field_of["sample"][r, offset:stop] = s
+                field_of["span"][r, offset:stop] += pieces_before
+            for first, last in plan.timed if timed_rows else ():
+                field_of["timed"][r, offset + first : offset + last] += timed_rows
             begin.append(tuple(offset + start for start in plan.starts))
+            pieces_before += len(plan.starts)
             timed_rows += len(plan.timed)
             offset = stop
         starts.append(begin)
@@ -344,7 +344,7 @@ def lay_out(rows: Sequence[Sequence[tuple[Piece, ...]]]) -> tuple[Layout, list[l
         slices = {row[0].timed[0] for row in plans}
         timed_slice = slices.pop() if len(slices) == 1 else None
     layout = Layout(
-        **table,
+        **field_of,
         causal=single and all(row[0].causal for row in plans),
         shared=shared,
         timed_slice=timed_slice,

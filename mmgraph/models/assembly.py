@@ -20,6 +20,8 @@ from mmgraph.sequence import Layout, Piece, Sample, Span, lay_out, pack
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import BOI, BOS, EOI, EOS, NULL, PAD, SEP, Vocabulary
 
+_MARKER = Piece(1)
+
 
 @dataclass
 class Group:
@@ -129,7 +131,7 @@ class Assembler:
             rows = pack([sum(piece.length for piece in plan.pieces) for plan in plans], self.row_length)
         layout, starts = lay_out([[tuple(plans[s].pieces) for s in row] for row in rows])
         height, width = layout.shape
-        ids = torch.full((height * width,), PAD)
+        ids = [PAD] * (height * width)  # a list: each marker written to a tensor would cost a call
         placed: list[_Placed] = []
         words: list[tuple[int, list[int], int]] = []  # sample, scored text ids, place of the first
         timed_count = 0
@@ -145,12 +147,12 @@ class Assembler:
                     timed = timed_count if piece.timed else -1
                     timed_count += piece.timed
                     if span.modality == "text":
-                        ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found)
+                        ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found).tolist()
                     else:
                         placed.append(_Placed(s, fill, span, found, place, timed))
                 if closed:
                     words += self._words(s, plan, begin, r * width, ids)
-        assembly = Assembly(layout, ids.view(height, width), torch.ones(timed_count))
+        assembly = Assembly(layout, torch.tensor(ids, dtype=torch.long).view(height, width), torch.ones(timed_count))
         if words and self.text_head is not None:
             assembly.scored.append(self._score_words(words, random))
         self._place(assembly, placed, random, fixed_time)
@@ -182,10 +184,10 @@ class Assembler:
         return tokens
 
     def _plan(self, spans: list[Span], tokens: Mapping[int, Tensor], closed: bool) -> _Plan:
-        plan = _Plan(spans, [Piece(1)], [-1 - BOS])
+        plan = _Plan(spans, [_MARKER], [-1 - BOS])
 
         def mark(marker: int) -> None:
-            plan.pieces.append(Piece(1))
+            plan.pieces.append(_MARKER)
             plan.fills.append(-1 - marker)
 
         after_text = False
@@ -227,7 +229,7 @@ class Assembler:
     # -- scoring --------------------------------------------------------------------------------------------
 
     def _words(
-        self, s: int, plan: _Plan, begin: Sequence[int], base: int, ids: Tensor
+        self, s: int, plan: _Plan, begin: Sequence[int], base: int, ids: list[int]
     ) -> list[tuple[int, list[int], int]]:
         """Return the runs of text ids that are scored: target text, begin of a target image, end of sample."""
         runs: list[tuple[int, list[int], int]] = []
@@ -241,7 +243,7 @@ class Assembler:
             if not scored:
                 continue
             place = base + begin[k]
-            found = ids[place : place + piece.length].tolist()
+            found = ids[place : place + piece.length]
             if runs and runs[-1][2] + len(runs[-1][1]) == place:
                 runs[-1][1].extend(found)
             else:
