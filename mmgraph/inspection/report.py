@@ -92,7 +92,7 @@ def _shapes(model: UnifiedModel) -> Table:
             kind = type(model.vocabulary if connector is None else connectors[connector]).__name__
             if connector is not None and tokenizer.modality != "text":
                 n = str(connectors[connector].num_tokens(tokenizer.num_tokens))
-            found.add_row(part, kind, gives, f"({n}, D) = ({n}, {model.dim})")
+            found.add_row(part, kind, gives, f"(n, D) = ({n}, {model.dim})")
     for name, head in model.heads.items():
         owner = next((span.tokenizer for span in templates if span.head == name), None)
         if owner is None:
