@@ -227,9 +227,15 @@ class MultimodalSequence:
         return (self.layout.timed.flatten() >= 0).nonzero().flatten()
 
     @functools.cached_property
-    def timed_spans(self) -> Tensor:
-        """For each timed position, its row of `condition`."""
-        return self.layout.timed.flatten()[self.timed_positions]
+    def timed_runs(self) -> tuple[Tensor, int]:
+        """Row of `condition` of each run of timed positions, and the length of a run; 1 where they differ."""
+        rows = self.layout.timed.flatten()[self.timed_positions]
+        length = int((rows == rows[:1]).sum())
+        if length and len(rows) % length == 0:
+            runs = rows.view(-1, length)
+            if bool((runs == runs[:, :1]).all()):
+                return runs[:, 0], length
+        return rows, 1
 
     def modulate(self, hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         """Return `hidden * (1 + scale) + shift` on timed positions, `hidden` elsewhere.
@@ -251,10 +257,12 @@ class MultimodalSequence:
             # split and not slices: its gradient is one copy, theirs are three padded tensors to add up
             before, timed, after = hidden.split((start, stop - start, hidden.shape[1] - stop), dim=1)
             return torch.cat((before, change(timed, lambda table: table[:, None]), after), dim=1)
+        rows, length = self.timed_runs
         flat = hidden.reshape(-1, hidden.shape[-1])
-        timed = flat.index_select(0, self.timed_positions)  # the gradient of plain indexing sorts its index first
-        changed = change(timed, lambda table: table.index_select(0, self.timed_spans))
-        return flat.index_copy(0, self.timed_positions, changed.to(flat.dtype)).view_as(hidden)
+        # index_select, as the gradient of plain indexing sorts its index first
+        timed = flat.index_select(0, self.timed_positions).view(-1, length, flat.shape[-1])  # (runs, n, D)
+        changed = change(timed, lambda table: table.index_select(0, rows)[:, None])
+        return flat.index_copy(0, self.timed_positions, changed.flatten(0, 1).to(flat.dtype)).view_as(hidden)
 
 
 @dataclass(frozen=True)

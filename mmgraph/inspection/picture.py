@@ -207,7 +207,8 @@ def _scores(axis: Any, view: SampleView, head: str) -> None:
     else:
         said = f"{len(found.words)} next tokens" if found.words else found.against
         run = next(k for k, state in enumerate(found.states) if state + 1 not in owners) + 1
-        axis.text(found.states[run // 2], middle, said, ha="center", va="center", fontsize=9, color=INK)
+        ink = PAPER if colours[found.tokens[0]].mean() < 0.5 else INK
+        axis.text(found.states[run // 2], middle, said, ha="center", va="center", fontsize=9, color=ink)
 
 
 def _short(word: str) -> str:
