@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -21,6 +21,9 @@ class Block(Configured, nn.Module, ABC):
     Reads attention, routing and conditioning from the sequence's layout; time modulates only the positions
     of its own span. A block given in a recipe is a prototype: the model spawns `depth` fresh copies.
     """
+
+    reads_memory: ClassVar[bool] = False
+    """Whether it attends to `sequence.memory`; a model whose blocks do not refuses spans placed there."""
 
     @abstractmethod
     def build(self, dim: int, condition_dim: int) -> None:

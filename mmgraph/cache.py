@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmgraph.sequence import PADDING, Layout
+from mmgraph.sequence import PADDING, Layout, Memory
 
 
 class LayerCache:
@@ -57,6 +57,7 @@ class Cache:
         self._clock = torch.zeros(rows, dtype=torch.long, device=device)
         self._words = torch.zeros(rows, dtype=torch.long, device=device)
         self._pieces = torch.zeros(rows, dtype=torch.long, device=device)
+        self._memory: Memory = {}  # tokens (B, M, D), seen (B, M)
         self._places: Tensor | None = None
         self._staged: Layout | None = None
 
@@ -119,6 +120,23 @@ class Cache:
         self._staged = None
         self._uniform = self._uniform + width if whole and self._uniform is not None else self._one_length()
         self._forget_beyond_end()
+
+    def remember(self, memory: Memory, layout: Layout) -> Memory:
+        """Keep what the first positions cross-attend to, and give it to all later ones.
+
+        Args:
+            memory: Of the positions just staged; empty if they bring none.
+            layout: Of the positions just staged.
+        """
+        for name, (tokens, visible) in memory.items():
+            self._memory[name] = tokens, None if visible is None else visible.any(1)
+        if memory:
+            return memory
+        valid = layout.valid[:, :, None]
+        return {
+            name: (tokens, None if seen is None else seen[:, None, :] & valid)
+            for name, (tokens, seen) in self._memory.items()
+        }
 
     def truncate(self, lengths: Tensor) -> None:
         """Forget what lies beyond `lengths` positions of each row `(B,)`."""

@@ -6,6 +6,8 @@ A connector maps a continuous tokenizer's vectors to the model's width and says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -14,12 +16,32 @@ from mmgraph.configured import Configured
 from mmgraph.tokenizers import Tokenizer
 
 
+@dataclass(frozen=True)
+class TextContext:
+    """The texts that stand as context beside a picture (a question, a caption; never what is to be written).
+
+    Args:
+        embeddings: `(N, k, D)`.
+        mask: `(N, k)` bool, False behind the end of shorter texts; a row may have none at all.
+    """
+
+    embeddings: Tensor
+    mask: Tensor
+
+    def rows(self, index: Tensor) -> TextContext:
+        """Return some of the rows."""
+        return TextContext(self.embeddings[index], self.mask[index])
+
+
 class Connector(Configured, nn.Module, ABC):
     """Tokens `(N, n, d)` to embeddings `(N, m, D)`.
 
     Options go to the constructor; sizes come from the neighbours in `build`, so that exchanging the
     tokenizer never leaves a stale number in a recipe.
     """
+
+    text_aware: ClassVar[bool] = False
+    """Whether `forward` wants the sample's context texts (instruction-aware queries); others get None."""
 
     @abstractmethod
     def build(self, tokenizer: Tokenizer, dim: int) -> None:
@@ -30,12 +52,12 @@ class Connector(Configured, nn.Module, ABC):
         """Return how many positions n tokens become; known before anything runs."""
 
     @abstractmethod
-    def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, context: TextContext | None = None) -> Tensor:
         """Return `(N, m, D)` embeddings of `(N, n, d)` tokens.
 
         Args:
             tokens: What the tokenizer gave.
-            context: Text embeddings `(N, k, D)` for text-aware connectors.
+            context: The sample's context texts, for text-aware connectors in a sample that has any.
         """
 
 

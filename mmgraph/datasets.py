@@ -68,6 +68,7 @@ class Dataset(LightningDataModule):
             )
         self.batch_size = batch_size
         self.tasks = weights
+        self.task_schedule: list[tuple[int, Mapping[str, float]]] = [(0, weights)]
         self.protocol = protocol
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
@@ -94,6 +95,20 @@ class Dataset(LightningDataModule):
 
     # -- the stream ---------------------------------------------------------------------------------------
 
+    def schedule_tasks(self, stages: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Change the weights of the tasks during training: from each optimiser step on, these.
+
+        Raises:
+            UsageError: If a task is not one of the data set's.
+        """
+        known = set(self.supported_tasks)
+        for _, weights in stages:
+            if set(weights) - known or not any(weight > 0 for weight in weights.values()):
+                raise UsageError(f"tasks of {type(self).__name__} are {', '.join(sorted(known))}; got {dict(weights)}.")
+        accumulate = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        per_step = accumulate * self._world_size * self.batch_size
+        self.task_schedule = [(step * per_step, dict(weights)) for step, weights in stages]
+
     @property
     def num_batches(self) -> int:
         """Batches of one epoch."""
@@ -114,7 +129,8 @@ class Dataset(LightningDataModule):
             )
         epoch, place = divmod(number, len(items))
         rng = random.Random(f"{self.seed}:{number}")
-        task = rng.choices(list(self.tasks), weights=list(self.tasks.values()))[0]
+        weights = next(weights for first, weights in reversed(self.task_schedule) if number >= first)
+        task = rng.choices(list(weights), weights=list(weights.values()))[0]
         sample = self.sample("train", items[_order(self.seed, epoch, len(items))[place]], task, rng)
         return Sample(sample.segments, sample.task, number, sample.meta)
 

@@ -6,8 +6,7 @@ prefix before it is computed once and the halves of guidance run as one batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +14,28 @@ import torch
 from torch import Tensor
 
 from mmgraph.errors import UsageError
-from mmgraph.heads import Head
-from mmgraph.models.assembly import Assembly, Group, without
 from mmgraph.models.unified import UnifiedModel
+from mmgraph.painting import decode, paint, picture_tokens
+from mmgraph.prompting import Guidance, evaluating, guidance_scale, head_of, prefix_of
 from mmgraph.randomness import SampleRandom
-from mmgraph.reading import CachedSpanReader, CachedTextReader, PlainSpanReader, PlainTextReader
-from mmgraph.sequence import Sample, Segment, Span, lay_out
+from mmgraph.reading import CachedTextReader, PlainTextReader
+from mmgraph.sequence import Sample, Segment
 from mmgraph.vocabulary import BOI, EOS
 
-Guidance = float | Mapping[str, float]
+__all__ = [
+    "Guidance",
+    "ask",
+    "complete",
+    "decode",
+    "draw",
+    "guidance_scale",
+    "interleave",
+    "name",
+    "paint",
+    "picture_tokens",
+    "reconstruct",
+    "write",
+]
 
 
 def draw(
@@ -52,10 +64,10 @@ def draw(
         Sample((Segment("text", caption), Segment("image", None, target=True)), "draw", number)
         for number, caption in enumerate(captions)
     ]
-    parts = []
-    for start in range(0, len(samples), batch_size):
-        *_, last = paint(model, samples[start : start + batch_size], guidance=guidance, num_steps=num_steps, seed=seed)
-        parts.append(last)
+    parts = [
+        _last(model, samples[start : start + batch_size], guidance=guidance, num_steps=num_steps, seed=seed)
+        for start in range(0, len(samples), batch_size)
+    ]
     return torch.cat(parts)
 
 
@@ -88,8 +100,7 @@ def complete(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -
         if modality == "text":
             produced: Sequence[Any] = [text for text, _ in write(model, opened, seed=seed)]
         else:
-            *_, pictures = paint(model, opened, seed=seed)
-            produced = list(pictures)
+            produced = list(_last(model, opened, seed=seed))
         for index, content in zip(chosen, produced, strict=True):
             results[index] = content
     return results
@@ -122,8 +133,7 @@ def interleave(
         modality = "image" if drawing else "text"
         sample = Sample((*segments, Segment(modality, None, target=True)), "interleave", key=len(added))
         if drawing:
-            *_, pictures = paint(model, [sample], guidance=guidance, seed=seed)
-            found: Any = pictures[0]
+            found: Any = _last(model, [sample], guidance=guidance, seed=seed)[0]
             drawing = False
         else:
             found, drawing = write(model, [sample], seed=seed, may_draw=True)[0]
@@ -158,6 +168,7 @@ def write(
     seed: int = 0,
     may_draw: bool = False,
     use_cache: bool = True,
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> list[tuple[str, bool]]:
     """Write the open text segment at the end of each sample.
 
@@ -169,13 +180,15 @@ def write(
         seed: With each sample's key, decides what is drawn.
         may_draw: Whether a text may end with a begin-of-image, and goes on after a text without a separator.
         use_cache: False reads the whole text again for each token (for tests and timing).
+        watch: Called as each token comes, with the ids `(N,)` and the model's probabilities `(N, V)` of what may
+            stand there, at temperature 1.
 
     Returns:
         The texts, and whether each ended with a begin-of-image.
     """
-    with _evaluating(model):
-        span, prefix, _ = _prefix(model, samples, seed, go_on=may_draw)
-        head = _head_of(model, span)
+    with evaluating(model):
+        span, prefix, _ = prefix_of(model, samples, seed, go_on=may_draw)
+        head = head_of(model, span)
         ends = (EOS, BOI) if may_draw else (EOS,)
         allowed = model.vocabulary.allowed(span.tokenizer, *ends)
         words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())
@@ -186,15 +199,21 @@ def write(
             )
         reader = CachedTextReader(model, prefix, room) if use_cache else PlainTextReader(model, prefix)
 
+        logits = torch.zeros(0)
+
         def run(last: Tensor, time: Tensor | None) -> Tensor:
+            nonlocal logits
             hidden = reader.prefill() if last.numel() == 0 else reader.read(last)
-            return head.predict(hidden).masked_fill(~allowed, -torch.inf)  # (N, V)
+            logits = head.predict(hidden).masked_fill(~allowed, -torch.inf)  # (N, V)
+            return logits
 
         random = SampleRandom(seed, [sample.key for sample in samples])
         temperature = model.sampling.temperature if temperature is None else temperature
         done = torch.zeros(len(samples), dtype=torch.bool)
         drawn = torch.zeros(len(samples), 0, dtype=torch.long)
         for drawn in head.sample(run, (len(samples),), num_steps=room, random=random, temperature=temperature):
+            if watch is not None:
+                watch(drawn[:, -1].cpu(), logits.float().softmax(-1).cpu())
             done |= torch.isin(drawn[:, -1].cpu(), torch.tensor(ends))
             if bool(done.all()):
                 break
@@ -207,94 +226,13 @@ def write(
     return results
 
 
-# -- drawing ------------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def paint(
-    model: UnifiedModel,
-    samples: Sequence[Sample],
-    *,
-    guidance: Guidance | None = None,
-    num_steps: int | None = None,
-    temperature: float = 1.0,
-    seed: int = 0,
-    use_cache: bool = True,
-) -> Iterator[Tensor]:
-    """Yield, step by step, uint8 pictures `(N, C, height, width)` for the open image at each sample's end.
-
-    Args:
-        model: A trained model.
-        samples: Their last segment is an image with content None.
-        guidance: Scale of the guidance on text, or by modality; prediction = null + scale (given - null).
-        num_steps: Steps of the head's sampler.
-        temperature: For heads that sample categories.
-        seed: With each sample's key, decides the noise.
-        use_cache: False reads the prefix again at each step (for tests and timing).
-
-    Reference:
-        Ho and Salimans, Classifier-Free Diffusion Guidance, 2022.
-    """
-    with _evaluating(model):
-        scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
-        span, prefix, n = _prefix(model, samples, seed, contrast=scale != 1.0)
-        head, tokenizer = _head_of(model, span), model.tokenizer(span.tokenizer)
-        if head.shift:
-            raise UsageError(
-                f"head '{span.head}' ({type(head).__name__}) predicts one token from the last, but images are drawn as "
-                "whole spans; use a head without shift."
-            )
-        rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
-        piece = model.assembler.piece(span, n)
-        layout, _ = lay_out([[(piece,)] for _ in range(rows * copies)])
-        width = layout.shape[1]
-        places = torch.arange(rows * copies * width).view(-1, width)
-        reader: Any = CachedSpanReader(model, prefix, layout) if use_cache else PlainSpanReader(model, prefix, layout)
-
-        def run(inputs: Tensor, time: Tensor | None) -> Tensor:
-            inputs = inputs.to(model.device)
-            times = torch.ones(0) if time is None else time.repeat(copies)
-            group = Group(span.tokenizer, span.connector, inputs.repeat(copies, *[1] * (inputs.ndim - 1)), places)
-            hidden, condition = reader.read(group, times)
-            given = head.predict(hidden, condition)
-            if copies == 1:
-                return given
-            told, untold = given.chunk(copies)
-            return untold + scale * (told - untold)
-
-        shape = (rows, n) if head.discrete else (rows, n, tokenizer.token_dim)
-        random = SampleRandom(seed, [sample.key for sample in samples])
-        steps = num_steps or model.sampling.num_steps
-        for tokens in head.sample(run, shape, num_steps=steps, random=random, temperature=temperature):
-            yield tokenizer.decode(tokens).cpu()
-
-
 # -- shared -------------------------------------------------------------------------------------------------
 
 
-def guidance_scale(guidance: Guidance) -> float:
-    """Return the scale on text.
-
-    Raises:
-        UsageError: If a scale is given for a condition that is not text.
-    """
-    if isinstance(guidance, Mapping):
-        unknown = sorted(set(guidance) - {"text"})
-        if unknown:
-            raise UsageError(f"guidance on '{unknown[0]}' is not known to this model; give a scale for text.")
-        return float(guidance.get("text", 1.0))
-    return float(guidance)
-
-
-@contextmanager
-def _evaluating(model: UnifiedModel) -> Iterator[None]:
-    """Turn dropout off, and on again however the block is left."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
+def _last(model: UnifiedModel, samples: Sequence[Sample], **options: Any) -> Tensor:
+    """Return the finished pictures; those on the way are never decoded."""
+    *_, tokens = picture_tokens(model, samples, **options)
+    return decode(model, model.spans(samples[0], False)[-1], tokens)
 
 
 def _open(sample: Sample) -> Sample:
@@ -308,32 +246,3 @@ def _texts(model: UnifiedModel, contexts: Sequence[tuple[Segment, ...]], task: s
     for start in range(0, len(samples), batch_size):
         texts += [text for text, _ in write(model, samples[start : start + batch_size])]
     return texts
-
-
-def _head_of(model: UnifiedModel, span: Span) -> Head:
-    if span.head is None or span.head not in model.heads:
-        raise UsageError(f"this model has no head for {span.modality}; it has {', '.join(model.heads) or 'none'}.")
-    return model.head(span.head)
-
-
-def _prefix(
-    model: UnifiedModel, samples: Sequence[Sample], seed: int, *, contrast: bool = False, go_on: bool = False
-) -> tuple[Span, Assembly, int]:
-    """Lay out what stands before the open span; with `contrast`, once more without the text.
-
-    With `go_on` an open text after a text continues it: no separator stands between them.
-    """
-    spans = [model.spans(sample, False) for sample in samples]
-    last = spans[0][-1]
-    if any(own[-1].head != last.head or own[-1].role != "target" for own in spans):
-        raise UsageError("the last segment of every sample must be the open one, all of one modality.")
-    rows, given = list(samples), list(spans)
-    if go_on:
-        given = [own[:-1] if [span.modality for span in own[-2:]] == ["text"] * 2 else own for own in spans]
-    if contrast:
-        rows += samples
-        given += [without(own, "text") for own in spans]
-    random = SampleRandom(seed, [sample.key for sample in rows])
-    prefix = model.assembler.assemble(rows, given, random, closed=False)
-    tokens = model.tokenizer(last.tokenizer).num_tokens if last.modality != "text" else 0
-    return last, prefix, tokens

@@ -30,7 +30,7 @@ class Prepared:
     """One batch of spans, ready for the body.
 
     Args:
-        inputs: What the body reads in place of the tokens: `(N, n)` codes or `(N, n, d)` vectors.
+        inputs: What the body reads in place of the tokens: `(N, n)` ids of the joint vocabulary or `(N, n, d)` vectors.
         targets: What is scored, same leading shape.
         score_mask: Which positions are scored, `(N, n)` bool.
         time: Noise level per span `(N,)`, 0 = noise and 1 = data; None if the objective has none.
@@ -61,6 +61,29 @@ class Head(Configured, nn.Module, ABC):
     """Whether its spans have a noise level."""
     shift: ClassVar[int]
     """The hidden state at position p predicts the token at position p + shift."""
+    embeds: ClassVar[bool] = False
+    """Whether its prepared inputs are embedded by its own `embed`."""
+
+    def span_order(self, n: int) -> Literal["causal", "full"] | tuple[int, ...]:
+        """Return the attention order on a span of n tokens: the head's `order`, or one number per token."""
+        return self.order
+
+    def embed(self, inputs: Tensor, usual: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return embeddings `(N, n, D)` of prepared inputs, where `embeds` is True.
+
+        Args:
+            inputs: What `prepare` gave.
+            usual: The connector, or the vocabulary's table: how tokens are embedded otherwise.
+        """
+        return usual(inputs)
+
+    def arrange(self, tokens: Tensor) -> Tensor:
+        """Return sampled tokens `(N, k, ...)` in the tokenizer's order, where the head reads them in another."""
+        return tokens
+
+    def guide(self, given: Tensor, null: Tensor, scale: float) -> Tensor:
+        """Return the guided prediction from those with and without the condition: null + scale (given - null)."""
+        return null + scale * (given - null)
 
     @abstractmethod
     def build(self, tokenizer: Tokenizer, vocabulary: Vocabulary, dim: int, condition_dim: int) -> None:
@@ -77,7 +100,7 @@ class Head(Configured, nn.Module, ABC):
         """Shift, mask or noise the tokens.
 
         Args:
-            tokens: `(N, n)` codes or `(N, n, d)` vectors.
+            tokens: `(N, n)` ids of the joint vocabulary, or `(N, n, d)` vectors.
             random: One stream per span.
             time: Fixed noise levels `(N,)`, for paired evaluation.
             noise: Fixed noise, like `tokens`, for paired evaluation.
@@ -105,7 +128,9 @@ class Head(Configured, nn.Module, ABC):
         random: SampleRandom,
         temperature: float = 1.0,
     ) -> Iterator[Tensor]:
-        """Yield the tokens so far `(N, n, ...)`, from coarse to final.
+        """Yield the tokens so far, from coarse to final: `(N, n)` ids of the joint vocabulary or `(N, n, d)` vectors.
+
+        Heads with shift yield the first k of them, `(N, k, ...)`.
 
         Args:
             run: Gives the head's prediction for inputs and time, with cache and guidance inside.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mmgraph.cache import Cache
 from mmgraph.models.assembly import Assembly, Group
 from mmgraph.models.unified import UnifiedModel
-from mmgraph.sequence import Layout
+from mmgraph.sequence import Layout, Piece, Span, lay_out
 
 
 class CachedTextReader:
@@ -79,11 +79,12 @@ class PlainTextReader:
             fields["modality"][row, stop + new :] = 0
             if new:
                 tokens[row, own] = torch.cat(self.ids, dim=1)[row].cpu()
-        places = [replace(g, places=g.places // width * (width + new) + g.places % width) for g in self.prefix.groups]
+        places = [group.moved(width, width + new) for group in self.prefix.groups]
         for field in ("modality", "role", "position", "order", "own"):
             fields[field].clamp_min_(0)
         longer = Layout.of(fields)
-        sequence = self.model.embed(Assembly(longer, tokens, self.prefix.times, places))
+        prefix = self.prefix
+        sequence = self.model.embed(Assembly(longer, tokens, prefix.times, places, texts=prefix.texts))
         return last_states(self.model.run(sequence)[0], longer)
 
 
@@ -130,16 +131,68 @@ class PlainSpanReader:
         for field in ("modality", "role", "position", "order", "own"):
             fields[field].clamp_min_(0)
         total = width + n
-        moved = [replace(g, places=g.places // width * total + g.places % width) for g in prefix.groups]
+        moved = [group.moved(width, total) for group in prefix.groups]
         places = torch.arange(rows)[:, None] * total + ends[:, None] + torch.arange(n)
         ids = F.pad(prefix.ids, (0, n))
-        assembly = Assembly(
-            Layout.of(fields), ids, torch.cat((prefix.times, times)), [*moved, replace(group, places=places)]
-        )
+        groups = [*moved, replace(group, places=places)]
+        assembly = Assembly(Layout.of(fields), ids, torch.cat((prefix.times, times)), groups, texts=prefix.texts)
         sequence = self.model.embed(assembly)
         hidden = self.model.run(sequence)[0].view(rows * total, -1)[places.to(self.model.device)]
         condition = sequence.condition[first_time:] if sequence.condition is not None and len(times) else None
         return hidden, condition
+
+
+class CachedTurnReader:
+    """Reads one more token of an image per row over a cache."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, span: Span, num_tokens: int) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.span = span
+        rows, width = prefix.layout.shape
+        self.cache = Cache(model.depth, rows, width + num_tokens, model.device)
+        self.drawn = 0
+        piece = Piece(1, span.modality, "target", 0, "causal", span.visible)
+        self.one = lay_out([[(piece,)]] * rows)[0].to(model.device)
+        self.places = torch.arange(rows)[:, None]
+        self.ids = torch.zeros(rows, 1, dtype=torch.long)
+
+    def prefill(self) -> Tensor:
+        """Read the prompts; return the hidden state `(N, D)` of each row's last position."""
+        return last_states(prefill(self.model, self.prefix, self.cache), self.prefix.layout)
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Read one more token a row, `(N, 1)` ids or `(N, 1, d)`; return the hidden states `(N, D)`."""
+        span = self.span
+        group = Group(span.tokenizer, span.connector, tokens, self.places, head=span.head, offset=self.drawn)
+        layout = replace(self.one, position=self.one.position + self.drawn)
+        self.drawn += 1
+        return read(self.model, Assembly(layout, self.ids, torch.ones(0), [group]), self.cache, commit=True)[0][:, -1]
+
+
+class PlainTurnReader:
+    """Reads everything again for each token of an image."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, span: Span, num_tokens: int) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.span = span
+        self.drawn: list[Tensor] = []
+
+    def prefill(self) -> Tensor:
+        """Read the prompts; return the hidden state `(N, D)` of each row's last position."""
+        sequence = self.model.embed(self.prefix)
+        return last_states(self.model.run(sequence)[0], self.prefix.layout)
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Read one more token a row, `(N, 1)` ids or `(N, 1, d)`; return the hidden states `(N, D)`."""
+        self.drawn.append(tokens)
+        span, n = self.span, len(self.drawn)
+        rows = self.prefix.layout.shape[0]
+        layout = lay_out([[(Piece(n, span.modality, "target", 0, "causal", span.visible),)]] * rows)[0]
+        places = torch.arange(rows * n).view(rows, n)
+        group = Group(span.tokenizer, span.connector, torch.cat(self.drawn, dim=1), places, head=span.head)
+        return PlainSpanReader(self.model, self.prefix, layout).read(group, torch.ones(0))[0][:, -1]
 
 
 def prefill(model: UnifiedModel, prefix: Assembly, cache: Cache) -> Tensor:
@@ -151,6 +204,7 @@ def read(model: UnifiedModel, assembly: Assembly, cache: Cache, *, commit: bool)
     """Read new positions over a cache; return their hidden states and conditioning."""
     layout, keys = cache.stage(assembly.layout.to(model.device))
     sequence = model.embed(replace(assembly, layout=layout), keys)
+    sequence.memory = cache.remember(sequence.memory, layout)
     hidden, _ = model.run(sequence, cache)
     if commit:
         cache.commit()

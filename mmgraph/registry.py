@@ -155,6 +155,25 @@ def folder(entry: Entry) -> Path | None:
     return None
 
 
+def source(module: str) -> Path | None:
+    """Return a module's file; only its top-level package is looked up, since more would import it."""
+    package, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin else None
+    for place in spec.submodule_search_locations or ():
+        base = Path(place, *rest)
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
 def duplicates() -> list[str]:
     """Return one line per name that two distributions claim."""
     lines = []

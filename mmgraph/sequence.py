@@ -196,6 +196,10 @@ class Layout:
         return True
 
 
+Memory = dict[str, tuple[Tensor, "Tensor | None"]]
+"""What is cross-attended, by tokenizer: tokens `(B, M, D)`, and who sees which `(B, L, M)` bool, None = all see all."""
+
+
 @dataclass
 class MultimodalSequence:
     """What the blocks read: embeddings, their layout, what is cross-attended, and the conditioning.
@@ -203,14 +207,14 @@ class MultimodalSequence:
     Args:
         embeddings: `(B, L, D)`.
         layout: Meaning of each position.
-        memory: name -> (tokens `(B, M, D)`, visible `(B, L, M)` bool or None).
+        memory: What blocks may cross-attend to.
         condition: Conditioning vectors, one per timed span, `(spans, D)`; rows are `layout.timed`.
         keys: Layout of what is attended to where that is more than the sequence itself (a cache).
     """
 
     embeddings: Tensor
     layout: Layout
-    memory: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
     condition: Tensor | None = None
     keys: Layout | None = None
 

@@ -56,6 +56,41 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
         """Rows and columns of an image's tokens."""
         raise ValueError(f"{type(self).__name__} lays its tokens on no grid.")
 
+    @property
+    def code_dim(self) -> int:
+        """Width d of the vectors that the codes of a discrete tokenizer stand for."""
+        raise UsageError(f"the codes of {type(self).__name__} stand for no vectors.")
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Sides of the square grids, coarse to fine, in which a multi-scale tokenizer lays its codes."""
+        raise UsageError(f"{type(self).__name__} has no scales; next-scale prediction needs a multi-scale tokenizer.")
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        """Return the vectors `(..., d)` of codes `(...)`."""
+        raise UsageError(f"the codes of {type(self).__name__} stand for no vectors.")
+
+    def scale_inputs(self, codes: Tensor) -> Tensor:
+        """Return `(N, m, d)`: for each place of each scale, what all earlier scales together say there.
+
+        What next-scale prediction reads; zeros at the first scale. `codes` `(N, k)` fill whole scales from the
+        first on (k may be 0); the result covers these and, if there is one, the scale after them.
+        """
+        raise UsageError(f"{type(self).__name__} has no scales; next-scale prediction needs a multi-scale tokenizer.")
+
+    def accumulate(self, codes: Tensor) -> Tensor:
+        """Return `(N, d, side, side)`: the sum over whole scales from the first on, in the size of the last scale."""
+        raise UsageError(f"{type(self).__name__} has no scales; next-scale prediction needs a multi-scale tokenizer.")
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """Weights of the decoder's last layer, where an adversarial loss is weighed."""
+        raise UsageError(f"{type(self).__name__} names no last layer, so it cannot be trained with adversarial_weight.")
+
+    def measures(self) -> dict[str, Tensor]:
+        """Return what the last `reconstruct` measured beside its losses, by name: logged, never trained."""
+        return {}
+
     def standardize(self, contents: Iterable[Any]) -> None:
         """Measure the statistics of trained tokens on training contents; called when their training ends."""
 
@@ -65,6 +100,13 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
         What `mmgraph.models.Autoencoder` trains; gradients flow.
         """
         raise UsageError(f"{type(self).__name__} has no weights to train as an autoencoder.")
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Return `(N, n, d)` features of floats in [-1, 1], before any standardising.
+
+        What `mmgraph.models.Contrastive` trains; gradients flow.
+        """
+        raise UsageError(f"{type(self).__name__} has no features to train contrastively.")
 
     def fit(self, contents: Iterable[Any]) -> None:
         """Learn what is learned from training contents (a vocabulary, a basis) and mark it fitted."""

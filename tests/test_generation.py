@@ -78,6 +78,33 @@ class TestWrite:
             generation.write(make_model(max_text=8), prompts)
 
 
+    @pytest.mark.parametrize("use_cache", [True, False])
+    def test_a_watcher_sees_each_token_and_what_else_was_likely(self, tiny_model, tiny_samples, use_cache):
+        prompts = opened(tiny_samples, "name", "ask")
+        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        options = {"max_tokens": 6, "use_cache": use_cache}
+        texts = generation.write(tiny_model, prompts, watch=lambda *step: seen.append(step), **options)
+        assert texts == generation.write(tiny_model, prompts, **options)
+        assert 1 <= len(seen) <= 6
+        vocabulary = tiny_model.vocabulary
+        for ids, probabilities in seen:
+            assert probabilities.shape == (len(prompts), vocabulary.size)
+            torch.testing.assert_close(probabilities.sum(1), torch.ones(len(prompts)))
+            assert not probabilities[:, ~vocabulary.allowed("text", EOS)].any()
+            assert torch.equal(ids, probabilities.argmax(1))  # temperature 0
+        said = [int(ids[0]) for ids, _ in seen]
+        said = said[: said.index(EOS)] if EOS in said else said
+        codes = vocabulary.codes("text", torch.tensor(said, dtype=torch.long))
+        assert tiny_model.tokenizers["text"].decode([codes])[0] == texts[0][0]
+
+    def test_a_watcher_sees_the_models_own_probabilities_at_any_temperature(self, tiny_model, tiny_samples):
+        prompts, seen = opened(tiny_samples, "name")[:1], []
+        for temperature in (0.0, 2.0):
+            watch = lambda ids, probabilities: seen.append(probabilities)  # noqa: E731
+            generation.write(tiny_model, prompts, max_tokens=1, temperature=temperature, watch=watch)
+        assert torch.equal(*seen)
+
+
 class TestPaint:
     @pytest.mark.parametrize("guidance", [1.0, 2.5])
     @pytest.mark.parametrize("image", [tiny.patch(tiny.SIZE, 4), pca(tiny.SIZE, 4, components=8)])
@@ -106,6 +133,18 @@ class TestPaint:
             final(generation.paint(tiny_model, prompts, **options, use_cache=use)) for use in (True, False)
         )
         assert (cached.int() - plain.int()).abs().max() <= 1
+
+    def test_a_watcher_sees_what_the_model_reads_from_noise_to_data(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "draw")
+        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        options = {"guidance": 2.0, "num_steps": 4, "seed": 3}
+        shown = list(generation.paint(tiny_model, prompts, watch=lambda *step: seen.append(step), **options))
+        assert torch.equal(shown[-1], final(generation.paint(tiny_model, prompts, **options)))
+        tokenizer = tiny_model.tokenizers["image"]
+        shape = (len(prompts), tokenizer.num_tokens, tokenizer.token_dim)  # not the copies that guidance reads
+        assert [inputs.shape for inputs, _ in seen] == [shape] * 4
+        assert [time.tolist() for _, time in seen] == [[step / 4] * len(prompts) for step in range(4)]
+        assert abs(float(seen[0][0].std()) - 1) < 0.1
 
     def test_a_picture_does_not_depend_on_its_batch(self, tiny_model, tiny_samples):
         prompts = opened(tiny_samples, "draw")
@@ -164,17 +203,6 @@ class TestPaint:
     def test_a_model_that_only_writes(self, make_model, tiny_samples):
         model = make_model(heads={"text": next_token()})
         with pytest.raises(UsageError, match="'image'"):
-            list(generation.paint(model, opened(tiny_samples, "draw")))
-
-
-    def test_a_head_that_goes_token_by_token(self, make_model, tiny_samples):
-        model = make_model(
-            processor=tiny.single(continuous=()),
-            tokenizers={"text": tiny.word(), "image": Codes()},
-            connectors={},
-            heads={"text": next_token(), "image": next_token()},
-        )
-        with pytest.raises(UsageError, match=r"\(NextTokenHead\) predicts one token from the last"):
             list(generation.paint(model, opened(tiny_samples, "draw")))
 
 
@@ -279,3 +307,57 @@ class TestLearned:
         error = (shown[:, None] - true[None]).square().flatten(2).mean(-1)
         assert error.argmin(1).tolist() == [0, 1, 2]
         assert float(error.diagonal().mean()) < 0.2 * float(error.mean())
+
+
+class TestInTurn:
+    """Pictures drawn one code after another."""
+
+    def model(self, make_model):
+        return make_model(
+            processor=tiny.single(continuous=()),
+            tokenizers={"text": tiny.word(), "image": Codes()},
+            connectors={},
+            heads={"text": next_token(), "image": next_token()},
+        )
+
+    def prompts(self) -> list[Sample]:
+        return [
+            Sample((Segment("text", text), Segment("image", None, target=True)), "draw", key)
+            for key, text in enumerate(("fox", "a big red fox with big ears", "two small ears"))
+        ]
+
+    @pytest.mark.parametrize("guidance", [1.0, 2.5])
+    def test_the_cache_changes_nothing(self, make_model, guidance):
+        model = self.model(make_model)
+        steps = [
+            list(generation.paint(model, self.prompts(), guidance=guidance, seed=3, use_cache=use_cache))
+            for use_cache in (True, False)
+        ]
+        assert len(steps[0]) == 4
+        for cached, plain in zip(*steps, strict=True):
+            assert torch.equal(cached, plain)
+        assert len(steps[0][-1].unique()) > 2
+
+    def test_places_not_drawn_yet_are_grey(self, make_model):
+        first, *_, last = generation.paint(self.model(make_model), self.prompts(), seed=3)
+        assert torch.equal(first[:, 0, 0, 0], last[:, 0, 0, 0])
+        assert (first.flatten(1)[:, 1:] == 128).all()
+
+    def test_probabilities_are_those_of_training(self, make_model):
+        """The logits that draw code k are the ones that training scores against it."""
+        model = self.model(make_model)
+        prompts, seen = self.prompts(), []
+        inner = model.heads["image"].predict
+        model.heads["image"].predict = lambda *given: seen.append(inner(*given)) or seen[-1]
+        *_, tokens = generation.picture_tokens(model, prompts, guidance=1.0, seed=3)
+        model.heads["image"].predict = inner
+        pictures = model.tokenizers["image"].decode(tokens)
+        full = [
+            Sample((prompt.segments[0], Segment("image", picture, target=True)), "draw", prompt.key)
+            for prompt, picture in zip(prompts, pictures, strict=True)
+        ]
+        assembly = model.assemble(full)
+        hidden = model.run(model.embed(assembly))[0].flatten(0, 1)
+        (scored,) = [scored for scored in assembly.scored if scored.head == "image"]
+        expected = inner(hidden[scored.places])  # (N, n, V)
+        torch.testing.assert_close(torch.stack(seen, 1), expected, atol=1e-4, rtol=1e-4)

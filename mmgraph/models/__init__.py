@@ -8,21 +8,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmgraph.models.autoencoder import Autoencoder
     from mmgraph.models.averaging import EMA
+    from mmgraph.models.budget import CPUBudget
+    from mmgraph.models.contrastive import Contrastive
     from mmgraph.models.optimization import Optimization
     from mmgraph.models.sampling import Sampling
     from mmgraph.models.saving import load, save
+    from mmgraph.models.stages import Stage
     from mmgraph.models.unified import UnifiedModel
+    from mmgraph.models.warm_start import StartFrom
 
 _HOMES = {
     "Autoencoder": "autoencoder",
+    "CPUBudget": "budget",
+    "Contrastive": "contrastive",
     "EMA": "averaging",
     "Optimization": "optimization",
     "Sampling": "sampling",
+    "Stage": "stages",
+    "StartFrom": "warm_start",
     "UnifiedModel": "unified",
     "load": "saving",
     "save": "saving",
 }
-__all__ = ["EMA", "Autoencoder", "Optimization", "Sampling", "UnifiedModel", "load", "save"]
+__all__ = [
+    "EMA",
+    "Autoencoder",
+    "CPUBudget",
+    "Contrastive",
+    "Optimization",
+    "Sampling",
+    "Stage",
+    "StartFrom",
+    "UnifiedModel",
+    "load",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,12 +6,13 @@ scored against which tokens. Ragged batches and batches of one layout take the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmgraph.errors import RunError, UsageError
 from mmgraph.heads import Head, Prepared
@@ -25,12 +26,24 @@ _MARKER = Piece(1)
 
 @dataclass
 class Group:
-    """Spans of one tokenizer and connector with equally many tokens: one call embeds them all."""
+    """Spans of one tokenizer and connector with equally many tokens: one call embeds them all.
+
+    `place` says where they go. In the sequence, `places (N, m)` are their positions in the flattened (B * L);
+    in memory, `places (N, 1)` is the marker from which on they may be attended to.
+    """
 
     tokenizer: str
     connector: str | None
     tokens: Tensor  # (N, n) ids or (N, n, d)
-    places: Tensor  # (N, m) places in the flattened (B * L) sequence
+    places: Tensor
+    place: Literal["sequence", "memory"] = "sequence"
+    texts: Tensor | None = None  # (N,) rows of Assembly.texts, for text-aware connectors
+    head: str | None = None  # whose prepared inputs these are; None for context
+    offset: int = 0  # place of the first token within its span
+
+    def moved(self, width: int, total: int) -> Group:
+        """Return the group for rows that were `width` long and are `total` long."""
+        return replace(self, places=self.places // width * total + self.places % width)
 
 
 @dataclass
@@ -52,6 +65,7 @@ class Assembly:
     times: Tensor  # one per timed span
     groups: list[Group] = field(default_factory=list)
     scored: list[Scored] = field(default_factory=list)
+    texts: Tensor | None = None  # (samples, k) ids of each sample's context texts, -1 after their end
 
 
 @dataclass
@@ -82,6 +96,7 @@ class Assembler:
         head_tokenizer: Which tokenizer each head models.
         widths: How many positions a span of n tokens takes, by connector.
         vocabulary: Ids of everything discrete.
+        text_aware: Names of the connectors that read the sample's context texts.
         text_head: The head that predicts markers.
         row_length: Pack several samples into rows of this many positions; None: one sample a row.
     """
@@ -94,6 +109,7 @@ class Assembler:
         head_tokenizer: Mapping[str, str],
         widths: Mapping[str, Any],
         vocabulary: Vocabulary,
+        text_aware: Collection[str] = (),
         text_head: str | None,
         row_length: int | None = None,
     ) -> None:
@@ -101,10 +117,11 @@ class Assembler:
         self.heads = heads
         self.widths = widths
         self.vocabulary = vocabulary
+        self.text_aware = frozenset(text_aware)
         self.text_head = text_head
         self.row_length = row_length
         self._timed = {head_tokenizer[name] for name, head in heads.items() if head.timed}
-        self._orders = {head_tokenizer[name]: head.order for name, head in heads.items()}
+        self._heads = {head_tokenizer[name]: head for name, head in heads.items()}
 
     def assemble(
         self,
@@ -146,7 +163,10 @@ class Assembler:
                     span, found = plan.spans[fill], tokens[s][fill]
                     timed = timed_count if piece.timed else -1
                     timed_count += piece.timed
-                    if span.modality == "text":
+                    if span.place == "memory":
+                        ids[place] = EOI
+                        placed.append(_Placed(s, fill, span, found, place, -1))
+                    elif span.modality == "text":
                         ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found).tolist()
                     else:
                         placed.append(_Placed(s, fill, span, found, place, timed))
@@ -155,6 +175,8 @@ class Assembler:
         assembly = Assembly(layout, torch.tensor(ids, dtype=torch.long).view(height, width), torch.ones(timed_count))
         if words and self.text_head is not None:
             assembly.scored.append(self._score_words(words, random))
+        if any(entry.span.connector in self.text_aware for entry in placed):
+            assembly.texts = self._texts(spans, tokens)
         self._place(assembly, placed, random, fixed_time)
         return assembly
 
@@ -211,9 +233,13 @@ class Assembler:
             mark(BOI)
             if opened:
                 return plan
-            plan.pieces.append(self.piece(span, len(tokens[number]), number))
-            plan.fills.append(number)
-            mark(EOI)
+            if span.place == "memory":  # its end marker keeps its place: from there on it is seen
+                plan.pieces.append(_MARKER)
+                plan.fills.append(number)
+            else:
+                plan.pieces.append(self.piece(span, len(tokens[number]), number))
+                plan.fills.append(number)
+                mark(EOI)
             after_text = False
         if closed:
             mark(EOS)
@@ -222,7 +248,8 @@ class Assembler:
     def piece(self, span: Span, num_tokens: int, number: int = 0) -> Piece:
         """Return the piece that a span of pictures (or anything but text) takes."""
         length = self.widths[span.connector](num_tokens) if span.connector else num_tokens
-        order = span.order or self._orders.get(span.tokenizer, "full")
+        head = self._heads.get(span.tokenizer)
+        order = span.order or (head.span_order(num_tokens) if head is not None else "full")
         timed = span.tokenizer in self._timed
         return Piece(length, span.modality, span.role, number, order, span.visible, timed)
 
@@ -264,19 +291,21 @@ class Assembler:
 
     def _place(self, assembly: Assembly, placed: list[_Placed], random: SampleRandom, fixed_time: float | None) -> None:
         """Prepare the targets and group all spans for embedding."""
-        kinds: dict[tuple[str, str | None, str | None, int], list[_Placed]] = {}
+        kinds: dict[tuple[str, str | None, str | None, int, str], list[_Placed]] = {}
         for entry in placed:
-            key = (entry.span.tokenizer, entry.span.connector, entry.span.head, len(entry.tokens))
+            span = entry.span
+            key = (span.tokenizer, span.connector, span.head, len(entry.tokens), span.place)
             kinds.setdefault(key, []).append(entry)
-        groups: dict[tuple[str, str | None, int], list[Group]] = {}
+        groups: dict[tuple[str, str | None, str | None, int, str], list[Group]] = {}
         # in one order for every batch: two heads draw from the same sample's stream in turn
-        for (tokenizer, connector, head_name, n), entries in sorted(kinds.items(), key=lambda kind: str(kind[0])):
+        for (tokenizer, connector, head_name, n, where), entries in sorted(kinds.items(), key=lambda k: str(k[0])):
             tokens = torch.stack([entry.tokens for entry in entries])
             if connector is None:
                 tokens = self.vocabulary.ids(tokenizer, tokens)
-            width = self.widths[connector](n) if connector else n
+            width = 1 if where == "memory" else self.widths[connector](n) if connector else n
             first = torch.tensor([entry.place for entry in entries])
             places = first[:, None] + torch.arange(width)
+            texts = torch.tensor([entry.sample for entry in entries]) if connector in self.text_aware else None
             if head_name is not None:
                 head = self.heads[head_name]
                 timed = torch.tensor([entry.timed for entry in entries]) if head.timed else None
@@ -289,10 +318,26 @@ class Assembler:
                     assembly.times[timed] = prepared.time.cpu().to(assembly.times.dtype)
                 assembly.scored.append(Scored(head_name, prepared, places - head.shift, timed))
                 tokens = prepared.inputs
-            groups.setdefault((tokenizer, connector, n), []).append(Group(tokenizer, connector, tokens, places))
-        for (tokenizer, connector, _), parts in groups.items():
-            tokens = torch.cat([part.tokens for part in parts])
-            assembly.groups.append(Group(tokenizer, connector, tokens, torch.cat([part.places for part in parts])))
+            embeds = head_name if head_name is not None and self.heads[head_name].embeds else None
+            part = Group(tokenizer, connector, tokens, places, where, texts, embeds)  # type: ignore[arg-type]
+            groups.setdefault((tokenizer, connector, embeds, n, where), []).append(part)
+        for parts in groups.values():
+            tokens, places = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "places"))
+            rows = [part.texts for part in parts if part.texts is not None]
+            joined = replace(parts[0], tokens=tokens, places=places, texts=torch.cat(rows) if rows else None)
+            assembly.groups.append(joined)
+
+    def _texts(self, spans: Sequence[list[Span]], tokens: Sequence[Mapping[int, Tensor]]) -> Tensor:
+        """Return the ids of each sample's context texts `(samples, k)`; targets are never among them."""
+        found = []
+        for own, known in zip(spans, tokens, strict=True):
+            parts = [
+                self.vocabulary.ids(span.tokenizer, known[number])
+                for number, span in enumerate(own)
+                if span.modality == "text" and span.role == "context" and span.source == "item"
+            ]
+            found.append(torch.cat(parts) if parts else torch.empty(0, dtype=torch.long))
+        return pad_sequence(found, batch_first=True, padding_value=-1)
 
 
 def drop_conditions(spans: list[Span], probabilities: Mapping[str, float], draw: float) -> list[Span]:

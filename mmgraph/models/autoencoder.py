@@ -72,6 +72,8 @@ class Autoencoder(Configured, lightning.LightningModule):
         for name, value in auxiliary.items():
             loss = loss + value
             self.log(f"{stage}_{name}", value.detach(), batch_size=len(batch))
+        for name, value in self.tokenizer.measures().items():
+            self.log(f"{stage}_{name}", value, batch_size=len(batch))
         self.log(f"{stage}_squared_error", error.detach().square().mean(), batch_size=len(batch))
         self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss

@@ -24,7 +24,7 @@ class EMA(WeightAveraging):
         decay: Decay d once warmed up.
 
     Reference:
-        Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
+        Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992 (doi 10.1137/0330046).
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -46,10 +46,13 @@ class EMA(WeightAveraging):
         """Pair each average with its weight: the strategy has put the model on its device by now."""
         average = self._average
         average.to(pl_module.device)
+        # by what is optimised and not by what needs a gradient now: a later stage may unfreeze more
+        groups = [group["params"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        trained = {id(parameter) for group in groups for parameter in group}
         floating = [
             (mean, weight)
             for mean, weight in zip(average.module.parameters(), pl_module.parameters(), strict=True)
-            if weight.is_floating_point() and weight.requires_grad
+            if weight.is_floating_point() and id(weight) in trained
         ]
         self._pairs = ([mean.detach() for mean, _ in floating], [weight.detach() for _, weight in floating])
         self._trained = True

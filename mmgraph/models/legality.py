@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mmgraph.blocks import Block
 from mmgraph.errors import UsageError, nearest
 from mmgraph.heads import Head
 from mmgraph.processors import Processor
@@ -16,6 +17,7 @@ def check_parts(
     tokenizers: Mapping[str, Tokenizer],
     connectors: Mapping[str, object],
     heads: Mapping[str, Head],
+    block: Block,
 ) -> None:
     """Refuse a processor's spans that the model's parts cannot serve.
 
@@ -34,10 +36,20 @@ def check_parts(
                     f"{who} makes {span.modality} spans with the {kind} '{name}', which the model does not have. "
                     f"{nearest(name, parts)} Add it under model.{kind}s."
                 )
-        if span.place != "sequence" or span.source == "queries":
+        if span.source == "queries":
             raise UsageError(
-                f"{who} makes {span.modality} spans with place '{span.place}' and source '{span.source}', but the "
-                "UnifiedModel reads items in the sequence only; use another processor."
+                f"{who} makes {span.modality} spans of source 'queries', but the UnifiedModel reads items only; use "
+                "another processor."
+            )
+        if span.place == "memory" and not block.reads_memory:
+            raise UsageError(
+                f"{who} places {span.modality} in memory, but the block {type(block).__name__} attends to the sequence "
+                "only; use a block with cross-attention, or place it in the sequence."
+            )
+        if span.place == "memory" and (span.role == "target" or span.modality == "text"):
+            raise UsageError(
+                f"{who} places {span.modality} spans of role '{span.role}' in memory; only context that is not text "
+                "can stand there."
             )
         for kind, part in (("connector", span.connector), ("head", span.head)):
             owner = owners.setdefault((kind, part), span.tokenizer) if part is not None else span.tokenizer

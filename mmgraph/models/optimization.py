@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mmgraph.models.budget import cpu_budget
+
 
 @dataclass(frozen=True)
 class Optimization:
@@ -23,7 +25,7 @@ class Optimization:
         schedule: What follows: to zero on a line or a cosine over the planned steps, or constant.
 
     Reference:
-        Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+        Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019 (arXiv 1711.05101).
     """
 
     learning_rate: float = 1e-3
@@ -38,8 +40,10 @@ class Optimization:
 
         Args:
             module: Whose trainable parameters are optimised.
-            total_steps: Planned optimiser steps; infinite means no decay.
+            total_steps: Planned optimiser steps; infinite means no decay. Where the module trains under a
+                budget of CPU seconds, the plan follows from how much of that has been used.
         """
+        budget = cpu_budget(module)
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [
             {"params": [p for p in trained if p.ndim >= 2], "weight_decay": self.weight_decay},
@@ -47,7 +51,11 @@ class Optimization:
         ]
         # the fused kernel of CPU and CUDA alike: one pass over the parameters
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(self.beta1, self.beta2), fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
+
+        def planned(step: int) -> float:
+            return self.factor(step, total_steps if budget is None else budget.planned_steps(step))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, planned)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def factor(self, step: int, total_steps: float) -> float:

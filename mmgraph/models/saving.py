@@ -61,7 +61,8 @@ def _self_contained(config: Any) -> Any:
     """Return a configuration whose parts load no weights of other runs: the tensors beside it hold them."""
     if isinstance(config, dict):
         return {
-            name: "none" if name == "weights" and isinstance(value, str) else _self_contained(value)
+            name: [] if name == "start_from" else "none" if name == "weights" and isinstance(value, str)
+            else _self_contained(value)
             for name, value in config.items()
         }
     return [_self_contained(value) for value in config] if isinstance(config, list) else config

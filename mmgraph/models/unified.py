@@ -12,17 +12,20 @@ from torch import Tensor, nn
 from mmgraph.blocks import Block
 from mmgraph.cache import Cache
 from mmgraph.configured import Configured
-from mmgraph.connectors import Connector
+from mmgraph.connectors import Connector, TextContext
 from mmgraph.errors import UsageError, nearest
 from mmgraph.heads import Head
-from mmgraph.models.assembly import Assembler, Assembly, drop_conditions
+from mmgraph.models.assembly import Assembler, Assembly, Group, drop_conditions
 from mmgraph.models.legality import check_names, check_parts, check_shares
+from mmgraph.models.memory import gather
 from mmgraph.models.optimization import Optimization
 from mmgraph.models.sampling import Sampling
+from mmgraph.models.stages import Stage, Stages, schedule
 from mmgraph.models.time_embedding import TimeEmbedding
+from mmgraph.models.warm_start import StartFrom, start, start_tokenizers
 from mmgraph.processors import Processor
 from mmgraph.randomness import SampleRandom
-from mmgraph.sequence import Layout, MultimodalSequence, Sample, Span
+from mmgraph.sequence import Layout, Memory, MultimodalSequence, Sample, Span
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
 
@@ -48,6 +51,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
         loss_weights: Weight of each head's loss; 1 where not named.
         condition_dropout: Modality -> probability that its context is dropped in training, for guidance.
         row_length: Pack several samples into rows of this many positions; None: one sample a row.
+        start_from: Weights of other runs that parts start from, in order.
+        stages: Which parts learn when; none: all of them, always.
         optimization: Optimiser and schedule.
         sampling: Defaults of generation.
 
@@ -73,6 +78,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
         loss_weights: dict[str, float] | None = None,
         condition_dropout: dict[str, float] | None = None,
         row_length: int | None = None,
+        start_from: list[StartFrom] | None = None,
+        stages: list[Stage] | None = None,
         optimization: Optimization = Optimization(),  # noqa: B008 - frozen
         sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     ) -> None:
@@ -87,16 +94,19 @@ class UnifiedModel(Configured, lightning.LightningModule):
         self.loss_weights = dict(loss_weights or {})
         self.condition_dropout = dict(condition_dropout or {})
         self.row_length = row_length
+        self.start_from = list(start_from or [])
+        self.stages = list(stages or [])
         self.optimization = optimization
         self.sampling = sampling
         self._prototype = (block,)  # in a tuple: its own copies are the model's, not the prototype
         timed = any(head.timed for head in heads.values())
         self.condition_dim = (condition_dim or dim) if timed else 0
-        check_parts(processor, tokenizers, connectors or {}, heads)
+        check_parts(processor, tokenizers, connectors or {}, heads, block)
         check_names("loss_weights", self.loss_weights, heads, "head")
         read = {span.modality for span in processor.templates()}
         check_names("condition_dropout", self.condition_dropout, read, "modality")
         check_shares("condition_dropout", self.condition_dropout)
+        self._stages: Stages | None = None
         self.built = False
 
     # -- building -------------------------------------------------------------------------------------------
@@ -106,6 +116,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         if self.built:
             return
         data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
+        start_tokenizers(self.tokenizers, self.start_from)
         unfitted = [name for name in self.tokenizers if not self.tokenizer(name).fitted]
         if unfitted and data is None:
             raise UsageError(f"tokenizer '{unfitted[0]}' is not fitted; call `model.fit_tokenizers(dataset)` first.")
@@ -113,11 +124,15 @@ class UnifiedModel(Configured, lightning.LightningModule):
 
     def fit_tokenizers(self, dataset: Any) -> None:
         """Fit every tokenizer that is not fitted on a data set's training contents, then build the model."""
+        if self.built:
+            return
+        start_tokenizers(self.tokenizers, self.start_from)
         for name in self.tokenizers:
             tokenizer = self.tokenizer(name)
             if not tokenizer.fitted:
                 tokenizer.fit(dataset.contents(tokenizer.modality))
         self.build()
+        start(self, self.start_from)
 
     def build(self) -> None:
         """Create vocabulary, positions, connectors, heads and blocks from the fitted tokenizers."""
@@ -155,6 +170,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             head_tokenizer=head_tokenizer,
             widths={name: connector.num_tokens for name, connector in self.connectors.items()},
             vocabulary=self.vocabulary,
+            text_aware=[name for name in self.connectors if self.connector(name).text_aware],
             text_head=text[0] if text else None,
             row_length=self.row_length,
         )
@@ -216,17 +232,41 @@ class UnifiedModel(Configured, lightning.LightningModule):
         places = places[:1] if layout.shared else places
         hidden = self.vocabulary.embed(assembly.ids.to(device)) + self.positions["text"](places)  # (B, L, D)
         flat = hidden.view(-1, self.dim)
+        texts = self._embed_texts(assembly, device)
+        kept: dict[str, list[tuple[Group, Tensor]]] = {}
         for group in assembly.groups:
-            if group.connector is None:
-                tokens = self.vocabulary.embed(group.tokens)
-            else:
-                tokens = self.connector(group.connector)(group.tokens)
-            tokens = tokens + self.positions.get_parameter(f"{group.tokenizer}.weight")  # (N, n, D)
+            tokens = self._embed_group(group, texts)
+            if group.place == "memory":
+                kept.setdefault(group.tokenizer, []).append((group, tokens))
+                continue
             flat = flat.index_copy(0, group.places.flatten().to(device), tokens.reshape(-1, self.dim).to(flat.dtype))
         condition = None
         if len(assembly.times):
             condition = self.time_embedding(assembly.times.to(device))
-        return MultimodalSequence(flat.view_as(hidden), layout, condition=condition, keys=keys)
+        memory: Memory = {name: gather(layout, parts) for name, parts in kept.items()}
+        return MultimodalSequence(flat.view_as(hidden), layout, memory=memory, condition=condition, keys=keys)
+
+    def _embed_group(self, group: Group, texts: TextContext | None) -> Tensor:
+        """Return the embeddings `(N, m, D)` of a group's spans."""
+
+        def usual(tokens: Tensor) -> Tensor:
+            if group.connector is None:
+                return self.vocabulary.embed(tokens)
+            if group.texts is not None and texts is not None:
+                return self.connector(group.connector)(tokens, texts.rows(group.texts))
+            return self.connector(group.connector)(tokens)
+
+        head = self.head(group.head) if group.head is not None else None
+        tokens = head.embed(group.tokens, usual) if head is not None and head.embeds else usual(group.tokens)
+        places = self.positions.get_parameter(f"{group.tokenizer}.weight")
+        width = tokens.shape[1]
+        return tokens + (places if width == len(places) else places[group.offset : group.offset + width])
+
+    def _embed_texts(self, assembly: Assembly, device: torch.device) -> TextContext | None:
+        if assembly.texts is None:
+            return None
+        ids = assembly.texts.to(device)
+        return TextContext(self.vocabulary.embed(ids.clamp_min(0)), ids >= 0)
 
     def run(self, sequence: MultimodalSequence, cache: Cache | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the last hidden states `(B, L, D)` and the sum of the blocks' auxiliary losses by name."""
@@ -298,7 +338,9 @@ class UnifiedModel(Configured, lightning.LightningModule):
         for name, value in auxiliary.items():
             total = total + value
             self.log(f"{stage}_{name}", value.detach(), sync_dist=world > 1)
-        if training and world > 1:  # averaging waits for every parameter, also where a process lacks a head's samples
+        # averaging waits for every parameter, also where a process lacks a head's samples; and a stage may train
+        # only what this batch does not use
+        if training and (world > 1 or not total.requires_grad):
             total = total + 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
         self.log(f"{stage}_loss", total.detach(), prog_bar=True, sync_dist=world > 1, batch_size=1)
         return total
@@ -306,8 +348,22 @@ class UnifiedModel(Configured, lightning.LightningModule):
     def _count(self, assembly: Assembly) -> None:
         self.tokens_seen = getattr(self, "tokens_seen", 0) + int(assembly.layout.valid.sum())
 
+    def on_fit_start(self) -> None:
+        """Give each stage its tasks."""
+        data = getattr(self.trainer, "datamodule", None)
+        if any(stage.tasks is not None for stage in self.stages) and data is not None:
+            data.schedule_tasks(schedule(self.stages, data.tasks))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Freeze and unfreeze when a stage begins."""
+        if self._stages is not None:
+            self._stages.apply(self._stages.learning[self._stages.at(self.trainer.global_step)])
+
     def configure_optimizers(self) -> Any:
         """Return AdamW and its schedule over the trainer's planned steps."""
+        if self.stages:
+            self._stages = Stages(self.stages, self)
+            self._stages.apply(self._stages.ever)
         return self.optimization.configure(self, self.trainer.estimated_stepping_batches)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -35,7 +35,13 @@ class BlockSuite(Suite):
         block = self._built()
         for rows in ([SAMPLE, SHORT], [(TEXT,), (TEXT,)]):
             sequence = _sequence(rows)
-            hidden, losses = block(sequence.embeddings, sequence)
+            result = block(sequence.embeddings, sequence)
+            expect(
+                isinstance(result, tuple) and len(result) == 2,
+                f"`forward` gave a {type(result).__name__}; expected two results, the hidden states and a dict "
+                "of auxiliary losses ({} if there are none).",
+            )
+            hidden, losses = result
             expect(
                 hidden.shape == sequence.embeddings.shape,
                 f"{tuple(sequence.embeddings.shape)} became {tuple(hidden.shape)}; a block keeps the shape.",
@@ -141,6 +147,27 @@ class BlockSuite(Suite):
                 )
             starts = [start + n for start, n in zip(starts, lengths, strict=True)]
 
+    def check_memory(self) -> None:
+        """A block that reads memory is moved by what a position sees of it, and by nothing else."""
+        block = self._built()
+        if not type(block).reads_memory:
+            return
+        whole, moved = _sequence([SAMPLE, SHORT]), _sequence([SAMPLE, SHORT])
+        for sequence, factor in ((whole, 1.0), (moved, -1.0)):
+            tokens = torch.linspace(-1, 1, 2 * 2 * DIM).view(2, 2, DIM).clone()
+            tokens[0, 1] *= factor
+            visible = torch.ones(2, 12, 2, dtype=torch.bool)
+            visible[:, :9, 1] = False  # the second token is seen from position 9 on
+            visible[:, :2] = False
+            sequence.memory = {"image": (tokens, visible)}
+        with torch.no_grad():
+            before, after = (block(sequence.embeddings, sequence)[0] for sequence in (whole, moved))
+        differs = (before - after).abs().amax(-1) > 1e-5 * before.abs().max()
+        expect(before.isfinite().all(), "positions that see nothing of the memory are not finite.")
+        expect(differs[0, 9:].all(), "changing a memory token does not reach the positions that see it.")
+        expect(not differs[0, :9].any(), f"memory moved {_places(differs[0, :9])}, which may not see it.")
+        expect(not differs[1].any(), "one row's memory moved another row.")
+
     def check_spawn(self) -> None:
         """Spawning gives an unbuilt block with the same options, and weights of its own."""
         prototype = self.make()
@@ -162,6 +189,8 @@ class BlockSuite(Suite):
         """Gradients reach the input, the time and every parameter."""
         block = self._built()
         sequence = _sequence([SAMPLE, SHORT])
+        if type(block).reads_memory:
+            sequence.memory = {"image": (torch.randn(2, 3, DIM), None)}
         inputs, condition = sequence.embeddings.requires_grad_(), sequence.condition
         assert condition is not None
         condition.requires_grad_()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmgraph.connectors import Connector
+from mmgraph.connectors import Connector, TextContext
 from mmgraph.testing.stand_ins import DIM, Vectors
 from mmgraph.testing.suite import Suite, close, expect, stir
 
@@ -17,11 +17,11 @@ class ConnectorSuite(Suite):
 
     def check_shape(self) -> None:
         """Gives num_tokens(n) embeddings of the model's width, known before anything runs."""
-        connector = self._built()
-        for n in (1, 4, 16):
+        for side in (2, 4):
+            connector, n = self._built(side), side**2
             m = connector.num_tokens(n)
             expect(isinstance(m, int) and m > 0, f"num_tokens({n}) is {m!r}; expected a positive int.")
-            found = connector(self._tokens(n))
+            found = connector(_tokens(side))
             expect(
                 tuple(found.shape) == (3, m, DIM),
                 f"{n} tokens gave {tuple(found.shape)}; num_tokens and the width say {(3, m, DIM)}.",
@@ -30,7 +30,7 @@ class ConnectorSuite(Suite):
     def check_rows(self) -> None:
         """A row's embeddings do not depend on the other rows."""
         connector = self._built().eval()
-        tokens = self._tokens(4)
+        tokens = _tokens()
         together, alone = connector(tokens), connector(tokens[1:2])
         expect(
             close(together[1:2], alone),
@@ -40,9 +40,9 @@ class ConnectorSuite(Suite):
     def check_gradient(self) -> None:
         """Gradients reach the tokens and every parameter."""
         connector = self._built()
-        tokens = self._tokens(4).requires_grad_()
+        tokens = _tokens().requires_grad_()
         weight = torch.randn(3, connector.num_tokens(4), DIM)
-        (connector(tokens) * weight).sum().backward()
+        (connector(tokens, _texts() if connector.text_aware else None) * weight).sum().backward()
         expect(
             tokens.grad is not None and bool(tokens.grad.abs().sum() > 0), "no gradient reaches the tokens."
         )
@@ -62,14 +62,40 @@ class ConnectorSuite(Suite):
         width = found.shape[-1]
         expect(width == 2 * DIM, f"built for width {2 * DIM} it gives {width}; take sizes from `build`.")
 
-    def _built(self) -> Connector:
+    def check_text(self) -> None:
+        """A text-aware connector reads the row's own text, no padding behind it, and does without."""
+        connector = self._built().eval()
+        if not connector.text_aware:
+            return
+        tokens, texts = _tokens(), _texts()
+        given = connector(tokens, texts)
+        expect(given.isfinite().all(), "a row without any text is not finite; mask it out.")
+        expect(connector(tokens, None).isfinite().all(), "without texts the output is not finite.")
+        padded = TextContext(torch.where(texts.mask[:, :, None], texts.embeddings, 9.0), texts.mask)
+        expect(close(connector(tokens, padded), given), "what lies behind a text's end moved the output.")
+        other = texts.embeddings.clone()
+        other[1, 0] = 3 * torch.randn(DIM)
+        moved = (connector(tokens, TextContext(other, texts.mask)) - given).abs().amax((1, 2)) > 1e-5
+        expect(
+            moved.tolist() == [False, True, False],
+            f"changing row 1's text moved {[row for row in range(3) if moved[row]]}; it must move row 1 and no other.",
+        )
+
+    def _built(self, side: int = 2) -> Connector:
         connector = self.make()
-        connector.build(Vectors(), DIM)
+        connector.build(Vectors(side=side), DIM)
         stir(connector)
         return connector
 
-    def _tokens(self, n: int) -> Tensor:
-        return torch.randn(3, n, Vectors().token_dim)
+
+def _tokens(side: int = 2) -> Tensor:
+    return torch.randn(3, side**2, Vectors().token_dim)
+
+
+def _texts() -> TextContext:
+    """Texts of three, two and no words."""
+    mask = torch.tensor([[True] * 3, [True, True, False], [False] * 3])
+    return TextContext(torch.randn(3, 3, DIM), mask)
 
 
 SUITE = ConnectorSuite

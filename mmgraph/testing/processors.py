@@ -24,6 +24,8 @@ class ProcessorSuite(Suite):
         templates = processor.templates()
         expect(templates, "`templates` is empty; the model builds nothing for it.")
         expect(templates == processor.templates(), "`templates` gives another list at the second call.")
+        made = any(span.role == "target" for span in templates)
+        expect(made, "no template is a target; the model would build no head, and learn nothing.")
         for span in templates:
             expect(
                 span.modality in MODALITIES,
@@ -64,7 +66,9 @@ class ProcessorSuite(Suite):
                     aimed.add(span.item if span.target is None else span.target)
             wanted = {index for index, segment in enumerate(segments) if segment.target}
             expect(
-                aimed == wanted, f"task '{task}': target spans for segments {aimed}, targets are {wanted}."
+                aimed == wanted,
+                f"task '{task}': targets are the segments {_listed(wanted)}, target spans are made of "
+                f"{_listed(aimed)}.",
             )
 
     def check_open(self) -> None:
@@ -113,6 +117,10 @@ class ProcessorSuite(Suite):
                     for context in read:
                         yield (Segment(context, None), last), task, training
                         yield (Segment(context, None), Segment(read[0], None), last), task, training
+
+
+def _listed(numbers: set[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "none"
 
 
 def _parts(span: Span) -> tuple[str | None, ...]:

@@ -35,16 +35,25 @@ def pictures(count: int = 24, size: int = 32, channels: int = 3, seed: int = 0) 
 
 
 class Vectors(Tokenizer):
-    """Pictures of 8 x 8 pixels as four patches: continuous tokens, nothing to fit."""
+    """Pictures of `side` x `side` patches of 4 x 4 pixels: continuous tokens, nothing to fit."""
 
     modality = "image"
     discrete = False
-    num_tokens = 4
-    grid = (2, 2)
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, side: int = 2) -> None:
         super().__init__()
         self.channels = channels
+        self.side = side
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.side, self.side
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of patches."""
+        return self.side**2
 
     @property
     def token_dim(self) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import random
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy
@@ -17,6 +19,8 @@ from torch import nn
 
 from mmgraph.configured import Configured, config_of, instantiate
 from mmgraph.errors import UsageError, nearest
+
+_MMGRAPH = Path(__file__).resolve().parent.parent
 
 SUITES = ("blocks", "connectors", "datasets", "heads", "metrics", "processors", "tokenizers")
 """Kinds of plugins that have a suite."""
@@ -119,12 +123,14 @@ class Suite:
     def run(self) -> list[Check]:
         """Run every check from the same random state, and leave the caller's as it was."""
         first = [self._run("derives from the contract", self._derives)]
-        if first[0].error is None and self.needs:
+        if first[0].error is not None:
+            return first  # nothing else can be tried
+        if self.needs:
             told = f"not tried: {', '.join(self.needs)} must be given, as in assert_conforms(..., make=...)"
             return [*first, self._run(_name(self.check_options), self.check_options), Check(told, tried=False)]
         first.append(self._run("can be made", self._can_be_made))
-        if any(found.error for found in first):
-            return first  # nothing else can be tried
+        if first[-1].error is not None:
+            return first
         methods = [
             name
             for owner in reversed(type(self).__mro__)
@@ -132,7 +138,7 @@ class Suite:
             if name.startswith("check_")
         ]
         checks = [getattr(self, name) for name in dict.fromkeys(methods)]
-        return first + [self._run(_name(method), method) for method in checks]
+        return first + _without_repeats([self._run(_name(method), method) for method in checks])
 
     def _run(self, name: str, method: Callable[[], None]) -> Check:
         state, more = random.getstate(), numpy.random.get_state()
@@ -143,7 +149,7 @@ class Suite:
         except BrokenPromiseError as error:
             return Check(name.rstrip("."), str(error))
         except Exception as error:
-            return Check(name.rstrip("."), f"{type(error).__name__}: {error}")
+            return Check(name.rstrip("."), f"{type(error).__name__}: {error}{_place(error)}")
         finally:
             random.setstate(state)
             numpy.random.set_state(more)
@@ -159,6 +165,8 @@ class Suite:
     def _can_be_made(self) -> None:
         made = self.make()
         expect(isinstance(made, self.cls), f"`make` gave a {type(made).__name__}, not a {self.cls.__name__}.")
+        ready = not isinstance(made, nn.Module) or "_modules" in vars(made)
+        expect(ready, f"{self.cls.__name__}.__init__ does not call super().__init__(); call it first.")
 
     # -- what every kind promises ---------------------------------------------------------------------------
 
@@ -187,6 +195,27 @@ class Suite:
         again = self.cls(**{name: instantiate(value) for name, value in text["init_args"].items()})
         second = config_of(again)
         expect(second == first, f"made again from {first}, its configuration is {second}.")
+
+
+def _place(error: BaseException) -> str:
+    """Return where the plugin's own code was when it failed; nothing if only the suite and libraries were."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not Path(frame.filename).is_relative_to(_MMGRAPH) and "site-packages" not in Path(frame.filename).parts
+    ]
+    return f" ({Path(own[-1].filename).name} line {own[-1].lineno}, in {own[-1].name})" if own else ""
+
+
+def _without_repeats(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks, the text of an error only where it comes first: one mistake breaks many promises."""
+    seen: set[str] = set()
+    told = []
+    for found in checks:
+        repeated = found.error is not None and found.error in seen
+        seen.add(found.error or "")
+        told.append(replace(found, error="the same error as above") if repeated else found)
+    return told
 
 
 def _name(check: Callable[[], None]) -> str:

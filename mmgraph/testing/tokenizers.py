@@ -104,7 +104,8 @@ class TokenizerSuite(Suite):
             together = self._encode(tokenizer, contents)
         for index, content in enumerate(contents):
             alone = self._encode(tokenizer, [content])[0]
-            same = equal(alone, together[index]) if tokenizer.discrete else close(alone, together[index])
+            # convolutions choose another algorithm for another batch size: rounding is larger than elsewhere
+            same = equal(alone, together[index]) if tokenizer.discrete else close(alone, together[index], 1e-4)
             expect(same, f"content {index} encoded alone differs from the same in a batch; keep rows apart.")
 
     def check_decode(self) -> None:

@@ -33,7 +33,8 @@ class DenseBlock(Block):
         dropout: Dropout on attention and feed-forward outputs.
 
     Reference:
-        Peebles and Xie, Scalable Diffusion Models with Transformers, 2023.
+        Peebles and Xie, Scalable Diffusion Models with Transformers, 2023 (arXiv 2212.09748).
+        Touvron et al., LLaMA, 2023 (arXiv 2302.13971; pre-norm and SwiGLU).
     """
 
     def __init__(self, num_heads: int = 8, mlp_ratio: float = 4.0, *, dropout: float = 0.0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mmgraph.connectors import Connector
+from mmgraph.connectors import Connector, TextContext
 from mmgraph.tokenizers import Tokenizer
 
 
@@ -18,7 +18,7 @@ class LinearConnector(Connector):
         bias: Whether to add b.
 
     Reference:
-        Liu et al., Visual Instruction Tuning, 2023.
+        Liu et al., Visual Instruction Tuning, 2023 (arXiv 2304.08485).
     """
 
     def __init__(self, bias: bool = True) -> None:
@@ -33,6 +33,6 @@ class LinearConnector(Connector):
         """Return n: one position per token."""
         return n
 
-    def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, context: TextContext | None = None) -> Tensor:
         """Return `(N, n, D)` embeddings."""
         return self.projection(tokens)

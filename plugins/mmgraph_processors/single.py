@@ -18,16 +18,22 @@ class SingleProcessor(Processor):
     Args:
         modalities: The modalities the model has parts for.
         continuous: Those whose tokenizer gives vectors and so needs a connector.
+        memory: Those that stand beside the sequence as context, for blocks with cross-attention (Flamingo).
 
     Reference:
         Zhou et al., Transfusion, 2024 (arXiv 2408.11039).
     """
 
     def __init__(
-        self, modalities: Sequence[str] = ("text", "image"), continuous: Sequence[str] = ("image",)
+        self,
+        modalities: Sequence[str] = ("text", "image"),
+        continuous: Sequence[str] = ("image",),
+        *,
+        memory: Sequence[str] = (),
     ) -> None:
         self.modalities = tuple(modalities)
         self.continuous = tuple(continuous)
+        self.memory = tuple(memory)
 
     def expand(self, segments: Sequence[Segment], task: str, training: bool) -> list[Span]:
         """Return one span per segment.
@@ -48,8 +54,13 @@ class SingleProcessor(Processor):
         return spans
 
     def templates(self) -> list[Span]:
-        """Return a context span and a target span of each modality."""
-        return [self._span(0, modality, target) for modality in self.modalities for target in (False, True)]
+        """Return a context span and a target span of each modality; what stands in memory is never a target."""
+        return [
+            self._span(0, modality, target)
+            for modality in self.modalities
+            for target in (False, True)
+            if not (target and modality in self.memory)
+        ]
 
     def _span(self, item: int, modality: str, target: bool) -> Span:
         return Span(
@@ -59,4 +70,5 @@ class SingleProcessor(Processor):
             head=modality if target else None,
             connector=modality if modality in self.continuous else None,
             role="target" if target else "context",
+            place="memory" if modality in self.memory else "sequence",
         )

@@ -92,7 +92,7 @@ class TestCombinations:
             ({"condition_dropout": {"txt": 0.1}}, ["condition_dropout", "'txt'", "Did you mean 'text'"]),
             ({"condition_dropout": {"text": 0.7, "image": 0.6}}, ["condition_dropout", "1.3"]),
             # what this model does not read
-            ({"processor": Elsewhere(place="memory")}, ["Elsewhere", "place 'memory'", "UnifiedModel"]),
+            ({"processor": Elsewhere(place="memory")}, ["Elsewhere", "in memory", "DenseBlock"]),
             ({"processor": Elsewhere(source="queries")}, ["Elsewhere", "source 'queries'", "UnifiedModel"]),
             (
                 {"processor": Elsewhere(tokenizer="other"), "tokenizers": {**PARTS, "other": patch(8, 2)}},

@@ -75,6 +75,7 @@ class TestBlocks:
                 "Keeps the shape",
                 "(2, 11, 64)",
             ),
+            ({"forward": lambda self, h, s, c=None: h}, "Keeps the shape", "gave a Tensor; expected two results"),
         ],
     )
     def test_one_thing_wrong(self, changes, promise, message):

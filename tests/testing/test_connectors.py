@@ -14,7 +14,7 @@ class TestConnectors:
     @pytest.mark.parametrize(
         ("changes", "promise", "message"),
         [
-            ({"num_tokens": lambda self, n: 2 * n}, "known before", "the width say (3, 2, 64)"),
+            ({"num_tokens": lambda self, n: 2 * n}, "known before", "the width say (3, 8, 64)"),
             (
                 {"forward": lambda self, t, context=None: self.projection(t - t.mean(0))},
                 "do not depend on the other rows",

@@ -25,9 +25,16 @@ class TestProcessors:
         cls = self.processor(expand=expand)
         broken("processors", cls, "has a template with the same parts", "add it to `templates`")
 
+    def test_nothing_to_learn(self):
+        def templates(self):
+            return [span for span in Single.templates(self) if span.role == "context"]
+
+        cls = self.processor(templates=templates)
+        broken("processors", cls, "Templates name their parts", "no template is a target")
+
     def test_a_forgotten_segment(self):
         cls = self.processor(expand=lambda self, given, *rest: Single.expand(self, given[:1], *rest))
-        broken("processors", cls, "Spans point at segments", "targets are")
+        broken("processors", cls, "Spans point at segments", "the segments 1, target spans are made of none")
         broken("processors", cls, "An open last segment", "must be a target with a head")
 
     def test_a_coin(self):

@@ -44,6 +44,28 @@ class TestEveryKind:
 
         broken("connectors", Opaque, "makes it again", "cannot be written into a configuration")
 
+    def test_a_failure_is_told_once_with_its_place_in_the_plugins_code(self):
+        class Fixed(Linear):
+            """Takes its width from itself."""
+
+            def forward(self, tokens, context=None):
+                raise KeyError("width")
+
+        found = [check.error for check in testing.check("connectors", Fixed) if check.error]
+        line = Fixed.forward.__code__.co_firstlineno + 1
+        assert found[0] == f"KeyError: 'width' (test_suite.py line {line}, in forward)"
+        assert set(found[1:]) == {"the same error as above"}
+
+    def test_a_constructor_that_leaves_out_torchs(self):
+        class Bare(Linear):
+            """Forgets super().__init__()."""
+
+            def __init__(self, bias: bool = True) -> None:
+                self.bias = bias
+
+        assert [check.name for check in testing.check("connectors", Bare) if check.error] == ["can be made"]
+        broken("connectors", Bare, "can be made", "does not call super().__init__()")
+
     def test_what_is_no_plugin_or_cannot_be_made(self):
         class Needy(Linear):
             """Has an option without a default."""
