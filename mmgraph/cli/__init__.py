@@ -29,10 +29,13 @@ VERBS = {
     ),
     "generate": ("generate", "draw pictures for captions"),
     "ask": ("ask", "answer a question about a picture, or name it"),
+    "demo": ("demo", "open a local page to draw and ask with a trained run"),
     "inspect": (
         "inspection",
         "show one batch as the model sees it: spans, mask, scored positions, parameters",
     ),
+    "cite": ("cite", "print BibTeX for the parts that a configuration or a run uses"),
+    "compare": ("compare", "train and evaluate several arms with the same seeds; report paired differences"),
     "recipes": ("recipes", "list and show recipes"),
     "plugins": ("plugins", "list, show, check and create plugins"),
 }

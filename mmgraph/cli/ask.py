@@ -40,33 +40,23 @@ def read(path: Path) -> Any:
     Raises:
         UsageError: If there is no such file or it is no picture.
     """
-    import numpy
-    import torch
     from PIL import Image, UnidentifiedImageError
+
+    from mmgraph.pictures import from_image
 
     try:
         with Image.open(path) as opened:
-            image = opened.convert("RGBA")
+            return from_image(opened)
     except FileNotFoundError:
         raise UsageError(f"there is no picture {path}.") from None
     except (UnidentifiedImageError, OSError) as error:
         raise UsageError(f"{path} is not a picture that can be read: {error}.") from error
-    white = Image.new("RGBA", image.size, "white")
-    flat = Image.alpha_composite(white, image).convert("RGB")
-    return torch.from_numpy(numpy.array(flat)).permute(2, 0, 1).contiguous()  # (3, H, W)
 
 
 def resize(picture: Any, model: Any) -> Any:
     """Return a picture `(3, H, W)`, padded with white to a square, in the size that the model reads."""
-    from torch.nn import functional as F
+    from mmgraph.pictures import to_square
 
     sizes = [getattr(part, "image_size", None) for part in model.tokenizers.values() if part.modality == "image"]
     size = next((size for size in sizes if size is not None), None)
-    _, height, width = picture.shape
-    if size is None or (height, width) == (size, size):
-        return picture
-    side = max(height, width)
-    left, top = (side - width) // 2, (side - height) // 2
-    square = F.pad(picture.float(), (left, side - width - left, top, side - height - top), value=255.0)
-    small = F.interpolate(square[None], size=(size, size), mode="bilinear", antialias=True)[0]
-    return small.round().clamp(0, 255).to(picture.dtype)
+    return picture if size is None else to_square(picture, size)

@@ -29,17 +29,17 @@ def about(
     Raises:
         RunError: If training.json is damaged.
     """
-    recorded = _recorded(run / "training.json")
+    figures = recorded(run / "training.json")
     return {
         "schema": schema.SCHEMA,
-        "recipe": str(recorded.get("recipe") or _recipe(run)),
-        "seed": recorded.get("seed", config.get("seed_everything")),
+        "recipe": str(figures.get("recipe") or recipe_of(run)),
+        "seed": figures.get("seed", config.get("seed_everything")),
         "protocol": dataset.protocol,
         "split": split,
         "command": command if command is not None else shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": machine.versions(),
         "hardware": machine.hardware(getattr(model, "device", "cpu")),
-        "training": _training(recorded, model),
+        "training": _training(figures, model),
         "tokenizers": _tokenizers(model),
     }
 
@@ -73,7 +73,12 @@ def legend(metrics: Sequence[PictureMetric], *tables: Mapping[str, Mapping[str, 
     return {name: asdict(meaning) for name, meaning in meanings.items() if name in used}
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def recorded(path: Path) -> dict[str, Any]:
+    """Return what training.json holds; nothing if there is none.
+
+    Raises:
+        RunError: If it is damaged.
+    """
     if not path.is_file():
         return {}
     try:
@@ -84,7 +89,7 @@ def _recorded(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _recipe(run: Path) -> str:
+def recipe_of(run: Path) -> str:
     """Return the recipe that config.yaml names, else that of a run in its default place, RECIPE/SEED."""
     for line in (run / "config.yaml").read_text(encoding="utf-8").splitlines()[:5]:
         if line.startswith(RECIPE_LINE):
@@ -100,7 +105,7 @@ def _training(recorded: Mapping[str, Any], model: Any) -> dict[str, Any]:
     figures["active_parameters"] = recorded.get("active_parameters", parameters)
     tokenizer = image_tokenizer(model)
     figures["visual_tokens"] = model.tokenizers[tokenizer].num_tokens if tokenizer is not None else None
-    return {**figures, "command": recorded.get("command")}
+    return {**figures, **{name: recorded.get(name) for name in ("command", "budget", "stream")}}
 
 
 def _tokenizers(model: Any) -> list[dict[str, Any]]:

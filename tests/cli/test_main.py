@@ -14,7 +14,9 @@ from mmgraph.cli import VERBS
 from .conftest import HERE
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins", "list"], ["recipes", "list"], ["plugins", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["plugins", "list"], ["recipes", "list"], ["plugins", "--help"], ["cite", "ae"]]
+)
 def test_answers_at_once_and_without_torch(arguments):
     code = f"""
 import sys
@@ -110,6 +112,16 @@ def test_plugins_are_shown_by_kind_name_and_distribution(command):
     assert "LinearConnector" in command("plugins", "show", "linear").out
     assert "FlowHead" in command("plugins", "show", "mmgraph").out
     assert "Did you mean" in command("plugins", "show", "liner").err
+
+
+def test_a_plain_name_means_the_class_before_the_files_of_its_package(distribution):
+    from mmgraph.cli.plugins import find
+
+    points = {"connectors": {"mine": "mine.part:Mine"}, "recipes": {"mine": "mine.recipes"}}
+    distribution("mmgraph-mine", {"mine/__init__.py": "", "mine/recipes/a.yaml": "# A\n"}, points)
+    assert [(entry.kind, entry.name) for entry in find("mine")] == [("connectors", "mine")]
+    assert [entry.kind for entry in find("recipes.mine")] == ["recipes"]
+    assert len(find("mmgraph-mine")) == 2
 
 
 def test_plugins_are_checked(command, monkeypatch):
