@@ -24,6 +24,10 @@ class Configured:
         if "__init__" in cls.__dict__:
             cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
+    def remember(self, **arguments: Any) -> None:
+        """Record other values of constructor arguments: what was read from a file that will not travel along."""
+        self.__dict__["_arguments"].update(arguments)
+
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(init)

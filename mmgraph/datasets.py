@@ -120,6 +120,10 @@ class Dataset(LightningDataModule):
     def _world_size(self) -> int:
         return self.trainer.world_size if self.trainer is not None else 1
 
+    def order(self, epoch: int) -> Sequence[int]:
+        """Return in which order an epoch visits the training items: their places, a function of (seed, epoch)."""
+        return _order(self.seed, epoch, len(self.items("train")))
+
     def training_sample(self, number: int) -> Sample:
         """Return sample `number` of the training stream: a function of (seed, number)."""
         items = self.items("train")
@@ -131,7 +135,7 @@ class Dataset(LightningDataModule):
         rng = random.Random(f"{self.seed}:{number}")
         weights = next(weights for first, weights in reversed(self.task_schedule) if number >= first)
         task = rng.choices(list(weights), weights=list(weights.values()))[0]
-        sample = self.sample("train", items[_order(self.seed, epoch, len(items))[place]], task, rng)
+        sample = self.sample("train", items[self.order(epoch)[place]], task, rng)
         return Sample(sample.segments, sample.task, number, sample.meta)
 
     def train_dataloader(self) -> DataLoader[Sample]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import pages
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    return [block.body for block in pages.blocks(README) if block.language == language]
 
 
 def commands() -> list[str]:
-    """Return every shell command, continued lines joined, comments dropped."""
-    lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
-    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+    return pages.commands(pages.blocks(README))
 
 
 def test_the_two_commands_are_first_and_ci_installs_the_same_way() -> None:
@@ -66,21 +63,13 @@ def test_the_commands_run_in_order_as_written(tmp_path: Path) -> None:
     """The installs are done by who runs the tests (see `.ci/run`); everything else runs here, quickstart too."""
     (plugin,) = blocks("python")
     (tmp_path / plugin.splitlines()[0].removeprefix("# ")).write_text(plugin, encoding="utf-8")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    runner = pages.Runner(tmp_path, threads=None)
     ran = 0
     for command in commands():
         for part in command.split(" && "):
             if part.startswith(("pip ", "pytest")):
                 continue
-            done = subprocess.run(
-                ["bash", "-c", part],
-                cwd=tmp_path,
-                env={**os.environ, "PATH": path},
-                capture_output=True,
-                text=True,
-                timeout=2400,
-            )
-            assert done.returncode == 0, f"{part}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            runner.run(["bash", "-c", part], timeout=2400)
             ran += 1
     assert ran >= 8
     run = tmp_path / "runs" / "transfusion" / "0"
@@ -93,11 +82,3 @@ def test_the_commands_run_in_order_as_written(tmp_path: Path) -> None:
         "logs/metrics.csv",
     ):
         assert (run / name).is_file(), f"quickstart left no {name}"
-
-
-def test_the_pages_show_no_command_that_the_readme_does_not_run() -> None:
-    known = set(commands())
-    for page in sorted((ROOT / "docs").rglob("*.md")):
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
-            for line in filter(None, map(str.strip, block.splitlines())):
-                assert line in known, f"{page.relative_to(ROOT)} shows a command that no test runs: {line}"

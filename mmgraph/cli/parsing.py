@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -26,6 +26,8 @@ from mmgraph.cli.rundir import RunDirectory, first_process
 from mmgraph.cli.stops import StopOnNonFinite, StopOnSignal
 from mmgraph.datasets import Dataset
 from mmgraph.errors import RunError, UsageError
+
+CPU_BUDGET = "mmgraph.models.CPUBudget"
 
 
 class RunCLI(LightningCLI):
@@ -81,6 +83,7 @@ class RunCLI(LightningCLI):
         for line in diagnosis.dropped(self.config):
             print(f"mmgraph: warning: {line}", file=sys.stderr)
         self._follow_seed()
+        self._follow_budget()
 
     def _sources(self) -> list[Source]:
         sources = []
@@ -109,6 +112,23 @@ class RunCLI(LightningCLI):
             arguments = (self.config.get(part) or {}).get("init_args")
             if arguments is not None and "seed" in arguments:
                 arguments["seed"] = seed
+
+    def _follow_budget(self) -> None:
+        """Let `--budget` replace every limit on training that the configuration has."""
+        budget = getattr(self.request.options, "budget", None)
+        if budget is None:
+            return
+        for limit in ("max_steps", "max_epochs", "max_time"):
+            if any(arg.partition("=")[0] == f"--trainer.{limit}" for arg in self.request.argv):
+                raise UsageError(f"--budget and --trainer.{limit} both say how long to train; give one of the two.")
+        trainer = self.config["trainer"]
+        trainer["max_epochs"], trainer["max_time"] = -1, None
+        trainer["max_steps"] = -1 if budget.steps is None else budget.steps
+        callbacks = [part for part in _as_list(trainer.get("callbacks")) if part.get("class_path") != CPU_BUDGET]
+        if budget.cpu_seconds is not None:
+            arguments = Namespace(seconds=budget.cpu_seconds)
+            callbacks.append(Namespace(class_path=CPU_BUDGET, init_args=arguments))
+        trainer["callbacks"] = callbacks or None
 
     def instantiate_classes(self) -> None:
         """Wait: `build` does it, when the run directory is known to be free."""
@@ -236,7 +256,15 @@ def _as_usage(what: str) -> Iterator[None]:
     except (UsageError, RunError):
         raise
     except (MisconfigurationException, ValueError, TypeError, ArgumentError) as error:
-        raise UsageError(f"{what} is refused: {_flat(error)}") from error
+        raise UsageError(f"{what} is refused: {_flat(_own_words(error))}") from error
+
+
+def _own_words(error: BaseException) -> BaseException:
+    """Return the refusal of one of our parts that the parser wrapped in a page about types, or the error itself."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, UsageError):
+        inner = inner.__cause__
+    return inner or error
 
 
 def _flat(error: BaseException) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +55,7 @@ def find(name: str) -> list[Entry]:
     owned = [entry for entry in every if _same_distribution(entry.distribution, name)]
     named = [entry for entry in every if entry.name == name]
     kinds = sorted({entry.kind for entry in named})
+    kinds = [kind for kind in kinds if kind in registry.CLASS_KINDS] or kinds  # rarely are files meant
     if len(kinds) > 1:
         choices = " or ".join(f"{kind}.{name}" for kind in kinds)
         raise UsageError(f"'{name}' is the name of several plugins; say {choices}.")
@@ -88,7 +88,7 @@ def _list(kind: str | None) -> int:
 def summary(entry: Entry) -> str:
     """Return the first line of a plugin's docstring, read from its source without importing it."""
     module, _, name = entry.target.partition(":")
-    path = _source(module)
+    path = registry.source(module)
     if path is None:
         return f"(its module {module} is not installed)"
     try:
@@ -101,25 +101,6 @@ def summary(entry: Entry) -> str:
             found = node
     text = ast.get_docstring(found) or ""
     return text.partition("\n")[0]
-
-
-def _source(module: str) -> Path | None:
-    """Return a module's file; only its top-level package is looked up, since more would import it."""
-    package, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin else None
-    for place in spec.submodule_search_locations or ():
-        base = Path(place, *rest)
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if path.is_file():
-                return path
-    return None
 
 
 def _show(names: Sequence[str]) -> int:

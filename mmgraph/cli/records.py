@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
-import os
 import platform
 import random
 import resource
@@ -23,7 +23,10 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from mmgraph import __version__
+from mmgraph.budgets import Budget
 from mmgraph.cli.rundir import RECIPE_LINE, RunDirectory, first_process, write_atomically
+from mmgraph.models.budget import CPUBudget, TrainingClock
+from mmgraph.sequence import Sample
 
 
 class SaveResolvedConfig(SaveConfigCallback):
@@ -146,43 +149,67 @@ class TrainingRecord(Callback):
         self.directory = directory
         self.about = {"recipe": recipe, "seed": seed, "command": command}
         self.counts = {"seconds": 0.0, "cpu_seconds": 0.0, "steps": 0, "samples": 0, "tokens": 0}
-        self._clock = (0.0, 0.0)
+        self.stream: str | None = None
+        self._clock: float | None = None
+        self._processor = TrainingClock()
         self._tokens_before = 0
-        self._began_at = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts so far, so that a resumed run adds to them."""
         self._add_time()
-        return dict(self.counts)
+        return {**self.counts, "stream": self.stream}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the counts of the run that is resumed."""
-        self.counts.update(state_dict)
+        self.counts.update({name: value for name, value in state_dict.items() if name in self.counts})
+        self.stream = state_dict.get("stream")
+        self._processor = TrainingClock(self.counts["cpu_seconds"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks; drop what the log says beyond the resumed step."""
-        self._clock = _clocks()
+        """Start the clocks; drop what the logs say beyond the resumed step."""
+        self._clock = time.perf_counter()
+        self._processor.start()
         self._tokens_before = getattr(pl_module, "tokens_seen", 0)
-        self._began_at = trainer.global_step
+        if trainer.is_global_zero:
+            self._drop_times_from(trainer.global_step + 1)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.drop_from(trainer.global_step)
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Take the fingerprint of the very first batch: runs that are compared must have read the same."""
+        if self.stream is None and trainer.global_step == 0:
+            self.stream = fingerprint(batch)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hold the clock of the processor."""
+        self._processor.hold()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let it go on."""
+        self._processor.go_on()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count samples and tokens."""
+        """Count samples and tokens; note the time as often as the losses are noted."""
         self.counts["samples"] += (len(batch) if hasattr(batch, "__len__") else 0) * trainer.world_size
         tokens = getattr(pl_module, "tokens_seen", 0)
         self.counts["tokens"] += (tokens - self._tokens_before) * trainer.world_size
         self._tokens_before = tokens
         self.counts["steps"] = trainer.global_step
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.is_global_zero and every and trainer.global_step % every == 0:
+            self._note_time(trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write training.json."""
         self._add_time()
         if trainer.is_global_zero:
-            figures = {**self.about, **self.figures(pl_module), "world_size": trainer.world_size}
+            self._drop_times_from(trainer.global_step)  # the last step may have been noted already
+            self._note_time(trainer.global_step)
+            more = {"world_size": trainer.world_size, "budget": _budget(trainer), "stream": self.stream}
+            figures = {**self.about, **self.figures(pl_module), **more}
             write_atomically(self.directory.training, json.dumps(figures, indent=2) + "\n")
 
     def figures(self, pl_module: LightningModule) -> dict[str, Any]:
@@ -201,16 +228,50 @@ class TrainingRecord(Callback):
         }
 
     def _add_time(self) -> None:
-        now = _clocks()
-        if self._clock != (0.0, 0.0):
-            self.counts["seconds"] += now[0] - self._clock[0]
-            self.counts["cpu_seconds"] += now[1] - self._clock[1]
-        self._clock = now
+        now = time.perf_counter()
+        if self._clock is not None:
+            self.counts["seconds"] += now - self._clock
+            self.counts["cpu_seconds"] = self._processor.used
+            self._clock = now
+
+    def _note_time(self, step: int) -> None:
+        """Add a row to logs/clock.csv, apart from the losses: times differ between equal runs, losses do not."""
+        self._add_time()
+        path = self.directory.times
+        line = f"{step},{self.counts['seconds']:.3f},{self.counts['cpu_seconds']:.3f}\n"
+        with contextlib.suppress(OSError):  # as with the losses: a full disk does not end a training
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line if file.tell() else f"step,seconds,cpu_seconds\n{line}")
+
+    def _drop_times_from(self, step: int) -> None:
+        path = self.directory.times
+        if path.is_file():
+            head, *lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if int(line.partition(",")[0]) < step]
+            write_atomically(path, "\n".join([head, *kept]) + "\n")
 
 
-def _clocks() -> tuple[float, float]:
-    used = os.times()
-    return time.perf_counter(), used.user + used.system + used.children_user + used.children_system
+def fingerprint(batch: Any) -> str | None:
+    """Return what identifies the samples of a batch: task, number, texts and pictures; None if they are others."""
+    if not isinstance(batch, list) or not all(isinstance(sample, Sample) for sample in batch):
+        return None
+    digest = hashlib.sha256()
+    for sample in batch:
+        digest.update(f"{sample.task}|{sample.key}".encode())
+        for segment in sample.segments:
+            content = segment.content
+            raw = content.cpu().numpy().tobytes() if isinstance(content, torch.Tensor) else str(content).encode()
+            digest.update(f"|{segment.modality}|{segment.target}|".encode() + raw)
+    return digest.hexdigest()[:16]
+
+
+def _budget(trainer: Trainer) -> str | None:
+    """Return the budget that ended the training, as `--budget` takes it."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, CPUBudget):
+            return str(Budget(cpu_seconds=callback.seconds))
+    return str(Budget(steps=trainer.max_steps)) if trainer.max_steps > 0 else None
 
 
 def _peak_memory() -> int:

@@ -16,6 +16,7 @@ WRITTEN = (
     "logs",
     "model",
     CONFIG,
+    "items.json",
     "metrics.json",
     "report.html",
     "samples.json",
@@ -54,6 +55,11 @@ class RunDirectory:
     def training(self) -> Path:
         """Figures of the training."""
         return self.path / "training.json"
+
+    @property
+    def times(self) -> Path:
+        """When each noted step ended, in seconds and CPU seconds."""
+        return self.path / "logs" / "clock.csv"
 
     def claim(self, *, resume: bool, overwrite: bool) -> None:
         """Make the directory ready for a training.

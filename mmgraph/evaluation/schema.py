@@ -55,6 +55,7 @@ METRICS: dict[str, Any] = {
     "understanding_trained": UNDERSTANDING,
     "generation": POPULATIONS,
     "reconstruction": POPULATIONS,
+    "losses?": {"*": {"*": {"value": Number, "n": int, "ci95": [Number], "by_time": {"*": Number}}}},
     "graph": {"*": object},
     "training": {
         "seconds": Maybe,
@@ -67,6 +68,8 @@ METRICS: dict[str, Any] = {
         "active_parameters": Maybe,
         "visual_tokens": Maybe,
         "command?": (str, None),
+        "budget?": (str, None),
+        "stream?": (str, None),
     },
     "evaluation": {
         "seconds": Number,

@@ -19,7 +19,8 @@ from mmgraph.testing.stand_ins import TEXTS, pictures
 from mmgraph.testing.suite import Suite, close, equal, expect, no_global_randomness
 from mmgraph.tokenizers import Tokenizer
 
-TRAINING_STEPS = 20
+TRAINING_STEPS = range(20, 200)
+"""Training takes at least and at most so many steps; it ends when half of what tells pictures apart comes back."""
 
 
 class TokenizerSuite(Suite):
@@ -202,10 +203,14 @@ def _train(tokenizer: Tokenizer, contents: list[Tensor]) -> None:
     """Take a few steps on the reconstruction, then measure the statistics of the latents."""
     optimizer = torch.optim.AdamW(tokenizer.parameters(), 3e-3)
     target = to_float(torch.stack(contents))
-    for _ in range(TRAINING_STEPS):
+    between = target.var(0, unbiased=False).mean()
+    for step in range(TRAINING_STEPS.stop):
         given, losses = tokenizer.reconstruct(target)
+        error = F.mse_loss(given, target)
+        if step >= TRAINING_STEPS.start and error < between / 2:
+            break
         optimizer.zero_grad()
-        torch.stack([F.mse_loss(given, target), *losses.values()]).sum().backward()
+        torch.stack([error, *losses.values()]).sum().backward()
         optimizer.step()
     standardize = getattr(tokenizer, "standardize", None)
     if standardize is not None:

@@ -53,6 +53,18 @@ def test_wrong_override_is_named(tiny, arguments, told):
         assert words in result.err, result.err
 
 
+def test_parts_that_disagree_are_refused_in_the_model_s_own_words(command, tmp_path):
+    plan = yaml.safe_load((HERE / "unified.yaml").read_text(encoding="utf-8"))
+    plan["data"] = {"class_path": "mmgraph.datasets.shapes", "init_args": {"image_size": 16, "num_scenes": 200}}
+    plan["model"]["init_args"]["heads"]["image"] = {"class_path": "mmgraph.heads.next_token"}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan), encoding="utf-8")
+    result = command("fit", "-c", tmp_path / "plan.yaml", "--run", tmp_path / "out")
+    assert result.status == 2, result.err
+    assert result.err.startswith("mmgraph: the configuration is refused: head 'image' (NextTokenHead) models codes")
+    assert "Union" not in result.err, "the parser wraps it in a page about types"
+    assert len(result.err) < 300, result.err
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -13,6 +13,8 @@ import yaml
 from mmgraph.cli.scaffold import create, template
 from mmgraph.registry import CLASS_KINDS
 
+HEADER = ("Paper", "Shows", "Time", "Memory", "Expect")
+
 
 def test_template_has_every_kind():
     points = tomllib.loads((template() / "pyproject.toml").read_text())["project"]["entry-points"]
@@ -45,6 +47,7 @@ def test_new_package_declares_one_plugin_and_names_nothing_of_the_template(tmp_p
     assert len(recipes) == (kind != "metrics")
     for path in recipes:
         assert f"mmgraph.{kind}.my_part" in str(yaml.safe_load(files[path]))
+        assert all(f"# {field}:" in files[path] or f" {field}:" in files[path] for field in HEADER)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,16 @@ def test_measures_everything_and_writes_the_run_directory(make_run):
         assert list(found[key]) == ["name", "colour"]
         assert found[key]["colour"]["n"] == 6
         assert found[key]["colour"]["chance"] == 0.25
+    assert found["losses"]["draw"]["image"]["n"] == found["losses"]["ask"]["text"]["n"] == 6
+    apart = strict(run / "items.json")
+    for path, score in (
+        ("understanding.colour.accuracy", found["understanding"]["colour"]["accuracy"]),
+        ("understanding_trained.colour.accuracy", found["understanding_trained"]["colour"]["accuracy"]),
+        ("generation.unseen.recall_at_10", found["generation"]["unseen"]["recall_at_10"]["value"]),
+        ("losses.draw.image", found["losses"]["draw"]["image"]["value"]),
+    ):
+        assert len(apart[path]["values"]) == len(apart[path]["clusters"]) == 6
+        assert sum(apart[path]["values"]) / 6 == pytest.approx(score, rel=1e-4)
     for name in ("samples.png", "samples.json", "report.html"):
         assert (run / name).stat().st_size > 0
     assert [line.split()[0] for line in told] == [
@@ -58,6 +68,7 @@ def test_measures_everything_and_writes_the_run_directory(make_run):
         *["drawing", "scoring"] * 2,
         "asking",
         "asking",
+        "measuring",
         "writing",
     ]
 

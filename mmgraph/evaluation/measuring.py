@@ -1,0 +1,127 @@
+"""What is measured of each kind of model: one that answers and draws, or one that matches pictures and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmgraph.datasets import Dataset, Split
+from mmgraph.evaluation import contrasting, drawing, examples, losses, understanding
+from mmgraph.evaluation.examples import Caption, Question
+from mmgraph.metrics import PictureMetric
+
+DRAWINGS = 150
+"""Captions drawn of each population, and candidates of each retrieval, where there are that many."""
+QUESTIONS = 200
+"""Questions of each kind and population, where there are that many."""
+SAMPLES = 4000
+"""Samples of each split and task that are looked at; generated worlds have no end of them."""
+
+
+@dataclass
+class Material:
+    """A trained model, and what it is measured on.
+
+    Args:
+        model: The model.
+        dataset: Its data set.
+        split: The held-out split.
+        captions: Captions with their pictures, by population (`trained`, `unseen`).
+        asked: Questions about pictures, by population.
+        training: Training captions that drawings are compared with.
+        metrics: Picture metrics.
+        limit: At most so many of each.
+        guidance: Scale of classifier-free guidance; None: the model's default.
+        num_steps: Steps of the image head's sampler; None: the model's default.
+        seed: Decides the noise, subsets and resamples.
+        tell: Called with one line at the start of each part.
+    """
+
+    model: Any
+    dataset: Dataset
+    split: Split
+    captions: Mapping[str, list[Caption]]
+    asked: Mapping[str, list[Question]]
+    training: Sequence[Caption]
+    metrics: Sequence[PictureMetric]
+    limit: int | None
+    guidance: float | Mapping[str, float] | None
+    num_steps: int | None
+    seed: int
+    tell: Callable[[str], None]
+
+    def chosen(self, population: str) -> list[Caption]:
+        """Return the captions of a population that are drawn, or retrieved among."""
+        most = min(DRAWINGS, self.limit or DRAWINGS)
+        return examples.pick(self.captions[population], most)[:most]
+
+
+@dataclass
+class Measured:
+    """What was found; fields are the sections of metrics.json and what the report shows.
+
+    Args:
+        scores: Understanding, by population.
+        generation: Scores of drawings, by population.
+        reconstruction: Scores of the image tokenizer alone, by population.
+        drawn: The drawings.
+        answers: The answers.
+        missed: Held-out losses.
+    """
+
+    scores: dict[str, Any] = field(default_factory=lambda: {"unseen": {}, "trained": {}})
+    generation: dict[str, Any] = field(default_factory=dict)
+    reconstruction: dict[str, Any] = field(default_factory=dict)
+    drawn: dict[str, drawing.Drawings] = field(default_factory=dict)
+    answers: dict[str, list[understanding.Answer]] = field(default_factory=dict)
+    missed: dict[str, Any] = field(default_factory=dict)
+
+
+def measure(material: Material) -> Measured:
+    """Measure a model by what it can do."""
+    from mmgraph.models import Contrastive
+
+    return _matching(material) if isinstance(material.model, Contrastive) else _unified(material)
+
+
+def _unified(material: Material) -> Measured:
+    found, model, seed = Measured(), material.model, material.seed
+    for population in material.captions:
+        chosen = material.chosen(population)
+        if not chosen:
+            continue
+        material.tell(f"drawing {len(chosen)} {population} captions")
+        result = drawing.draw(model, chosen, guidance=material.guidance, num_steps=material.num_steps, seed=seed)
+        material.tell(f"scoring {len(chosen)} {population} drawings")
+        given = material.training, material.metrics
+        found.generation[population] = drawing.score(result, *given, seed=seed)
+        found.reconstruction[population] = drawing.reconstruction(result, *given, seed=seed)
+        found.drawn[population] = result
+    for population, every in material.asked.items():
+        most = min(QUESTIONS, material.limit or QUESTIONS)
+        picked = examples.pick(every, most, key=lambda question: question.kind)
+        if not picked:
+            continue
+        material.tell(f"asking {len(picked)} questions about {population} pictures")
+        found.answers[population] = understanding.answer(model, picked)
+        found.scores[population] = understanding.score(found.answers[population], material.asked["trained"], seed=seed)
+    material.tell("measuring held-out losses")
+    found.missed = losses.held_out(
+        model, material.dataset, material.split, limit=material.limit, seed=seed, most=SAMPLES
+    )
+    return found
+
+
+def _matching(material: Material) -> Measured:
+    """Measure retrieval and zero-shot answers; the data set's questions are taken whatever it trained on."""
+    material.tell("matching pictures and captions")
+    dataset = material.dataset
+    dataset.tasks = dict.fromkeys(dataset.supported_tasks, 1.0)
+    splits: dict[str, Split] = {"trained": "train", "unseen": material.split}
+    asked = {population: examples.questions(dataset, split, SAMPLES) for population, split in splits.items()}
+    captions = {population: material.chosen(population) for population in material.captions}
+    scores = contrasting.measure(
+        material.model, captions, asked, material.captions["trained"], candidates=DRAWINGS, seed=material.seed
+    )
+    return Measured(scores={"unseen": {}, "trained": {}, **scores})
