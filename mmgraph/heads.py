@@ -30,12 +30,14 @@ class Prepared:
     """One batch of spans, ready for the body.
 
     Args:
-        inputs: What the body reads in place of the tokens: `(N, n)` ids of the joint vocabulary or `(N, n, d)` vectors.
+        inputs: What the body reads in place of the tokens: `(N, n)` ids of the joint vocabulary or `(N, n, d)` vectors;
+            where the head `embeds`, whatever its `embed` takes, with the same leading shape.
         targets: What is scored, same leading shape.
         score_mask: Which positions are scored, `(N, n)` bool.
         time: Noise level per span `(N,)`, 0 = noise and 1 = data; None if the objective has none.
         order: Order of the positions relative to the span's start `(N, n)`; None = the head's `order`.
         noise: The noise that was added, so that a comparison can repeat it.
+        levels: Noise level of each position `(N, n, ...)`, where the head denoises every token on its own.
     """
 
     inputs: Tensor
@@ -44,6 +46,7 @@ class Prepared:
     time: Tensor | None = None
     order: Tensor | None = None
     noise: Tensor | None = None
+    levels: Tensor | None = None
 
 
 class Head(Configured, nn.Module, ABC):
@@ -63,26 +66,43 @@ class Head(Configured, nn.Module, ABC):
     """The hidden state at position p predicts the token at position p + shift."""
     embeds: ClassVar[bool] = False
     """Whether its prepared inputs are embedded by its own `embed`."""
+    tokenizer_name: str = ""
+    """What the model and the vocabulary call its tokenizer; the model sets it before `build`."""
 
     def span_order(self, n: int) -> Literal["causal", "full"] | tuple[int, ...]:
-        """Return the attention order on a span of n tokens: the head's `order`, or one number per token."""
+        """Return the attention order on a span of n tokens: the head's `order`, or one number per token.
+
+        Equal numbers make a block and the numbers never fall: a position sees its own block and all before it. A head
+        with blocks draws one after another, and `run` gets the inputs of one block at a time.
+        """
         return self.order
 
-    def embed(self, inputs: Tensor, usual: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return embeddings `(N, n, D)` of prepared inputs, where `embeds` is True.
+    def places(self, n: int) -> Tensor | None:
+        """Return which of a span's n tokens it reads first, second, ... `(n,)`; None = the tokenizer's order.
+
+        Each token keeps the position embedding of its true place, so pictures that are context share the table.
+        """
+        return None
+
+    def embed(self, inputs: Tensor, usual: Callable[[Tensor], Tensor], offset: int = 0) -> Tensor:
+        """Return embeddings `(N, m, D)` of prepared inputs, where `embeds` is True.
 
         Args:
-            inputs: What `prepare` gave.
+            inputs: What `prepare` gave, or m positions of it.
             usual: The connector, or the vocabulary's table: how tokens are embedded otherwise.
+            offset: Where in its span the first of the m positions stands.
         """
         return usual(inputs)
 
     def arrange(self, tokens: Tensor) -> Tensor:
-        """Return sampled tokens `(N, k, ...)` in the tokenizer's order, where the head reads them in another."""
+        """Return the first k sampled tokens `(N, k, ...)` by rising place, where the head reads them otherwise."""
         return tokens
 
     def guide(self, given: Tensor, null: Tensor, scale: float) -> Tensor:
-        """Return the guided prediction from those with and without the condition: null + scale (given - null)."""
+        """Return the guided prediction from those with and without the condition: null + scale (given - null).
+
+        What `sample` gets from `run`. A head whose prediction must not be mixed may return both beside each other.
+        """
         return null + scale * (given - null)
 
     @abstractmethod
@@ -130,12 +150,13 @@ class Head(Configured, nn.Module, ABC):
     ) -> Iterator[Tensor]:
         """Yield the tokens so far, from coarse to final: `(N, n)` ids of the joint vocabulary or `(N, n, d)` vectors.
 
-        Heads with shift yield the first k of them, `(N, k, ...)`.
+        Heads with shift, or with blocks, yield the first k of them, `(N, k, ...)`.
 
         Args:
-            run: Gives the head's prediction for inputs and time, with cache and guidance inside.
-            shape: Shape of the tokens to draw, `(N, n)` or `(N, n, d)`; `(N,)` for heads that draw one
-                token after another, as many as `num_steps`.
+            run: Gives the head's prediction for inputs and time, with cache and guidance inside: of the whole span;
+                of one block, for heads with blocks; of the token after the last, for heads with shift.
+            shape: Shape of the tokens to draw, `(N, n)` or `(N, n, d)`; `(N,)` or `(N, d)` for heads with shift,
+                which draw one token after another, as many as `num_steps`.
             num_steps: Number of steps of the sampler.
             random: One stream per span.
             temperature: Of categorical sampling; ignored by others.

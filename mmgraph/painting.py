@@ -1,24 +1,35 @@
 """Drawing: the open image at the end of each sample, by whatever head scores it.
 
-Heads without shift give their whole span again and again over one prefix; heads with shift give one token from the
-last, over a growing cache. The halves of guidance run as one batch.
+Heads without shift give their whole span again and again over one prefix; heads with blocks give one block after
+another and heads with shift one token from the last, both over a growing cache. The halves of guidance run as one
+batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmgraph.errors import UsageError
 from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly, Group
 from mmgraph.models.unified import UnifiedModel
 from mmgraph.prompting import Guidance, evaluating, guidance_scale, head_of, prefix_of
 from mmgraph.randomness import SampleRandom
-from mmgraph.reading import CachedSpanReader, CachedTurnReader, PlainSpanReader, PlainTurnReader
+from mmgraph.reading import (
+    CachedBlockReader,
+    CachedSpanReader,
+    CachedTurnReader,
+    PlainBlockReader,
+    PlainSpanReader,
+    PlainTurnReader,
+)
 from mmgraph.sequence import Sample, Span, lay_out
+from mmgraph.tokenizers import Tokenizer
 
 Watch = Callable[[Tensor, "Tensor | None"], None]
 
@@ -61,19 +72,36 @@ def paint(
 
 @torch.inference_mode()
 def decode(model: UnifiedModel, span: Span, tokens: Tensor) -> Tensor:
-    """Return uint8 pictures `(N, C, height, width)` of a span's tokens; places not drawn yet are grey."""
+    """Return uint8 pictures `(N, C, height, width)` of a span's tokens by rising place.
+
+    Places not drawn yet are grey; of tokens of several scales, the whole scales that are there are shown.
+    """
     tokenizer = model.tokenizer(span.tokenizer)
-    missing = tokenizer.num_tokens - tokens.shape[1]
-    if missing:
-        tokens = torch.cat((tokens, tokens[:, -1:].expand(-1, missing, *tokens.shape[2:])), dim=1)
-    pictures = tokenizer.decode(tokens).cpu()
-    if missing:
-        rows, columns = tokenizer.grid
-        drawn = torch.arange(rows * columns).view(1, 1, rows, columns) < rows * columns - missing
-        size = pictures.shape[2] // rows, pictures.shape[3] // columns
-        shown = drawn.repeat_interleave(size[0], 2).repeat_interleave(size[1], 3)
-        pictures = torch.where(shown, pictures, pictures.new_tensor(128))
-    return pictures
+    n, k = tokenizer.num_tokens, tokens.shape[1]
+    if k == n:
+        return tokenizer.decode(tokens).cpu()
+    scales = _scales(tokenizer)
+    if scales:
+        whole = max(end for end in (0, *accumulate(side * side for side in scales)) if end <= k)
+        return tokenizer.decode(tokens[:, :whole]).cpu()
+    order = head_of(model, span).places(n)
+    drawn = torch.arange(k) if order is None else order[:k].sort().values
+    filled = tokens[:, -1:].repeat(1, n, *[1] * (tokens.ndim - 2))
+    filled[:, drawn] = tokens
+    pictures = tokenizer.decode(filled).cpu()
+    rows, columns = tokenizer.grid
+    shown = torch.zeros(rows * columns, dtype=torch.bool).index_fill(0, drawn.cpu(), True).view(1, 1, rows, columns)
+    size = pictures.shape[2] // rows, pictures.shape[3] // columns
+    shown = shown.repeat_interleave(size[0], 2).repeat_interleave(size[1], 3)
+    return torch.where(shown, pictures, pictures.new_tensor(128))
+
+
+def _scales(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Return the sides of a multi-scale tokenizer's grids, nothing for others."""
+    try:
+        return tokenizer.scales
+    except UsageError:
+        return ()
 
 
 @torch.inference_mode()
@@ -96,7 +124,8 @@ def picture_tokens(
         scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
         span, prefix, n = prefix_of(model, samples, seed, contrast=scale != 1.0)
         head = head_of(model, span)
-        loop = _in_turn if head.shift else _at_once
+        blocks = isinstance(model.assembler.piece(span, n).order, tuple)
+        loop = _in_turn if head.shift else _by_block if blocks else _at_once
         steps = n if head.shift else num_steps or model.sampling.num_steps
         random = SampleRandom(seed, [sample.key for sample in samples])
         allowed = model.vocabulary.allowed(span.tokenizer) if head.discrete else None
@@ -151,6 +180,29 @@ def _at_once(
 
     shape = (rows, n) if head.discrete else (rows, n, model.tokenizer(span.tokenizer).token_dim)
     return run, shape
+
+
+def _by_block(
+    model: UnifiedModel,
+    head: Head,
+    span: Span,
+    prefix: Assembly,
+    rows: int,
+    n: int,
+    guide: _Guide,
+    use_cache: bool,
+    watch: Watch | None,
+) -> tuple[Any, tuple[int, ...]]:
+    """Return a run over one block after another, and the shape of the whole."""
+    copies = prefix.layout.shape[0] // rows
+    reader: Any = (CachedBlockReader if use_cache else PlainBlockReader)(model, prefix, span, n)
+
+    def run(inputs: Tensor, time: Tensor | None) -> Tensor:
+        if watch is not None:
+            watch(inputs, time)
+        return guide(head.predict(reader.read(inputs.to(model.device).repeat(copies, *[1] * (inputs.ndim - 1)))), rows)
+
+    return run, (rows, n) if head.discrete else (rows, n, model.tokenizer(span.tokenizer).token_dim)
 
 
 def _in_turn(

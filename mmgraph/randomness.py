@@ -30,6 +30,11 @@ class SampleRandom:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The streams themselves, one a row, for libraries that draw from a list of generators."""
+        return list(self._generators)
+
     def select(self, rows: Sequence[int]) -> SampleRandom:
         """Return the streams of some rows; they go on where these stand."""
         chosen = SampleRandom(self.seed, ())

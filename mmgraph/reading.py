@@ -1,4 +1,4 @@
-"""How generation reads: one new word a row, or a picture's span again and again, with a cache or without.
+"""How generation reads: a new word a row, a picture again and again, or its next block; with a cache or without.
 
 The readers without a cache read everything at each step. They are what the others are tested against and
 timed against.
@@ -193,6 +193,54 @@ class PlainTurnReader:
         places = torch.arange(rows * n).view(rows, n)
         group = Group(span.tokenizer, span.connector, torch.cat(self.drawn, dim=1), places, head=span.head)
         return PlainSpanReader(self.model, self.prefix, layout).read(group, torch.ones(0))[0][:, -1]
+
+
+class CachedBlockReader:
+    """Reads the next block of an image per row over a cache."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, span: Span, num_tokens: int) -> None:
+        self.model = model
+        self.span = span
+        rows, width = prefix.layout.shape
+        self.rows = rows
+        self.cache = Cache(model.depth, rows, width + num_tokens, model.device)
+        self.drawn = 0
+        prefill(model, prefix, self.cache)
+
+    def read(self, inputs: Tensor) -> Tensor:
+        """Read the inputs `(N, m, ...)` of one more block a row; return its hidden states `(N, m, D)`."""
+        span, m = self.span, inputs.shape[1]
+        piece = Piece(m, span.modality, "target", 0, "full", span.visible)
+        layout = lay_out([[(piece,)]] * self.rows)[0].to(self.model.device)
+        layout = replace(layout, position=layout.position + self.drawn)
+        places = torch.arange(self.rows * m).view(self.rows, m)
+        group = Group(span.tokenizer, span.connector, inputs, places, head=span.head, offset=self.drawn)
+        self.drawn += m
+        ids = torch.zeros(self.rows, m, dtype=torch.long)
+        return read(self.model, Assembly(layout, ids, torch.ones(0), [group]), self.cache, commit=True)[0]
+
+
+class PlainBlockReader:
+    """Reads everything again for each block of an image."""
+
+    def __init__(self, model: UnifiedModel, prefix: Assembly, span: Span, num_tokens: int) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.span = span
+        self.order = model.assembler.piece(span, num_tokens).order
+        self.inputs: list[Tensor] = []
+
+    def read(self, inputs: Tensor) -> Tensor:
+        """Read the inputs `(N, m, ...)` of one more block a row; return its hidden states `(N, m, D)`."""
+        self.inputs.append(inputs)
+        known, span = torch.cat(self.inputs, dim=1), self.span
+        rows, n = known.shape[:2]
+        assert isinstance(self.order, tuple)
+        piece = Piece(n, span.modality, "target", 0, self.order[:n], span.visible)
+        places = torch.arange(rows * n).view(rows, n)
+        group = Group(span.tokenizer, span.connector, known, places, head=span.head)
+        reader = PlainSpanReader(self.model, self.prefix, lay_out([[(piece,)]] * rows)[0])
+        return reader.read(group, torch.ones(0))[0][:, -inputs.shape[1] :]
 
 
 def prefill(model: UnifiedModel, prefix: Assembly, cache: Cache) -> Tensor:

@@ -83,7 +83,7 @@ class Tokenizer(Configured, Fitted, nn.Module, ABC):
         raise UsageError(f"{type(self).__name__} has no scales; next-scale prediction needs a multi-scale tokenizer.")
 
     @property
-    def last_layer(self) -> nn.Parameter:
+    def last_layer(self) -> Tensor:
         """Weights of the decoder's last layer, where an adversarial loss is weighed."""
         raise UsageError(f"{type(self).__name__} names no last layer, so it cannot be trained with adversarial_weight.")
 

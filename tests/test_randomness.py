@@ -38,3 +38,11 @@ def test_the_draws_of_many_keys_are_normal_and_uniform():
 def test_no_rows():
     assert SampleRandom(0, []).normal(3).shape == (0, 3)
     assert SampleRandom(0, []).uniform().shape == (0,)
+
+
+def test_libraries_draw_from_the_same_streams() -> None:
+    own, lent = SampleRandom(3, (5, 9)), SampleRandom(3, (5, 9))
+    drawn = torch.stack([torch.randn(4, generator=generator) for generator in lent.generators])
+    assert torch.equal(drawn, own.normal(4))
+    assert torch.equal(lent.normal(2), own.normal(2))  # and they go on where the library stopped
+    assert torch.equal(own.select([1]).generators[0].get_state(), own.generators[1].get_state())

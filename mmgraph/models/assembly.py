@@ -38,7 +38,7 @@ class Group:
     places: Tensor
     place: Literal["sequence", "memory"] = "sequence"
     texts: Tensor | None = None  # (N,) rows of Assembly.texts, for text-aware connectors
-    head: str | None = None  # whose prepared inputs these are; None for context
+    head: str | None = None  # whose prepared inputs these are; None for what is read as context is
     offset: int = 0  # place of the first token within its span
 
     def moved(self, width: int, total: int) -> Group:
@@ -318,14 +318,19 @@ class Assembler:
                     assembly.times[timed] = prepared.time.cpu().to(assembly.times.dtype)
                 assembly.scored.append(Scored(head_name, prepared, places - head.shift, timed))
                 tokens = prepared.inputs
-            embeds = head_name if head_name is not None and self.heads[head_name].embeds else None
-            part = Group(tokenizer, connector, tokens, places, where, texts, embeds)  # type: ignore[arg-type]
-            groups.setdefault((tokenizer, connector, embeds, n, where), []).append(part)
+            own = head_name if head_name is not None and self._reads_alone(head_name, n) else None
+            part = Group(tokenizer, connector, tokens, places, where, texts, own)  # type: ignore[arg-type]
+            groups.setdefault((tokenizer, connector, own, n, where), []).append(part)
         for parts in groups.values():
             tokens, places = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "places"))
             rows = [part.texts for part in parts if part.texts is not None]
             joined = replace(parts[0], tokens=tokens, places=places, texts=torch.cat(rows) if rows else None)
             assembly.groups.append(joined)
+
+    def _reads_alone(self, name: str, n: int) -> bool:
+        """Whether a head reads a span in another way than context is read."""
+        head = self.heads[name]
+        return head.embeds or head.places(n) is not None
 
     def _texts(self, spans: Sequence[list[Span]], tokens: Sequence[Mapping[int, Tensor]]) -> Tensor:
         """Return the ids of each sample's context texts `(samples, k)`; targets are never among them."""

@@ -82,10 +82,10 @@ class Autoencoder(Configured, lightning.LightningModule):
     def training_step(self, batch: list[Sample], batch_idx: int) -> Tensor:
         """Return the loss on the pictures of a batch; the critic takes its step before."""
         true = to_float(self._pictures(batch))
-        given, losses = self._losses(true, "train")
-        loss = losses["squared_error"] + losses["rest"]
+        given, fidelity, auxiliary = self._reconstruct(true, "train")
+        loss = fidelity + auxiliary
         if self._adversary and self.global_step >= self.adversarial_start:
-            loss = loss + self._adversarial(given, true, losses)
+            loss = loss + self._adversarial(given, true, fidelity)
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 
@@ -102,7 +102,77 @@ class Autoencoder(Configured, lightning.LightningModule):
         return self.tokenizer.decode(self.tokenizer.encode(self._pictures(batch)))
 
     def _held_out(self, batch: list[Sample], stage: str) -> Tensor:
-        _, losses = self._losses(to_float(self._pictures(batch)), stage)
-        loss = losses["squared_error"] + losses["rest"]
+        _, fidelity, auxiliary = self._reconstruct(to_float(self._pictures(batch)), stage)
+        loss = fidelity + auxiliary
         self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
+
+    def _reconstruct(self, true: Tensor, stage: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what comes back, how far it is from the pictures, and the tokenizer's own losses."""
+        given, losses = self.tokenizer.reconstruct(true)
+        error = given - true
+        fidelity = error.square().mean() + self.absolute_weight * error.abs().mean()
+        told = {"squared_error": error.detach().square().mean(), **self.tokenizer.measures()}
+        if self.perceptual_weight:
+            distance = self._perceptual_loss()(given, true)
+            fidelity = fidelity + self.perceptual_weight * distance
+            told["perceptual"] = distance.detach()
+        auxiliary = torch.zeros((), device=true.device)
+        for name, value in losses.items():
+            auxiliary = auxiliary + value
+            told[name] = value.detach()
+        for name, value in told.items():
+            self.log(f"{stage}_{name}", value, batch_size=len(true))
+        return given, fidelity, auxiliary
+
+    def _adversarial(self, given: Tensor, true: Tensor, fidelity: Tensor) -> Tensor:
+        """Let the critic take a step, and return its weighed judgement of the reconstructions."""
+        (adversary,) = self._adversary
+        adversary.to(true.device)
+        learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        critic_loss = adversary.learn(given, true, learning_rate)
+        judgement = adversary.judge(given)
+        weight = balance(fidelity, judgement, self.tokenizer.last_layer)
+        told = {"critic_loss": critic_loss, "adversarial": judgement.detach(), "adaptive_weight": weight}
+        for name, value in told.items():
+            self.log(f"train_{name}", value, batch_size=len(true))
+        return self.adversarial_weight * weight * judgement
+
+    def _perceptual_loss(self) -> nn.Module:
+        if not self._perceptual:
+            from mmgraph.models.perceptual import PerceptualLoss
+
+            self._perceptual = (PerceptualLoss().to(self.device),)
+        return self._perceptual[0]
+
+    def _pictures(self, batch: list[Sample]) -> Tensor:
+        found = [segment.content for sample in batch for segment in sample.segments if segment.modality == "image"]
+        if not found:
+            raise RunError("an autoencoder trains on pictures, and this batch has none; give tasks with pictures.")
+        return torch.stack(found).to(self.device)
+
+    def on_train_end(self) -> None:
+        """Measure the statistics of the tokens on training pictures."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            self.tokenizer.standardize(picture.to(self.device) for picture in data.contents("image"))
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and its schedule over the trainer's planned steps."""
+        return self.optimization.configure(self, self.trainer.estimated_stepping_batches)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the critic, so that a resumed run goes on with it."""
+        if self._adversary:
+            checkpoint[ADVERSARY] = self._adversary[0].state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the critic of the run that is resumed."""
+        if self._adversary and ADVERSARY in checkpoint:
+            self._adversary[0].load_state_dict(checkpoint[ADVERSARY])
+
+    def load_tokenizers(self, state: Mapping[str, Tensor]) -> None:
+        """Let the statistics take the shapes of the state that is loaded next."""
+        prefix = "tokenizers.image."
+        own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        self.tokenizer.load_state_dict(own)

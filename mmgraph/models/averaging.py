@@ -101,4 +101,7 @@ class EMA(WeightAveraging):
         """Buffers (codebooks, running statistics) are not averaged: the average has the model's own."""
         if self._average_model is not None:
             for kept, current in zip(self._average_model.module.buffers(), pl_module.buffers(), strict=True):
-                kept.copy_(current)
+                if kept.shape == current.shape:
+                    kept.copy_(current)
+                else:  # what is measured when training ends had no shape before
+                    kept.data = current.detach().clone()

@@ -79,8 +79,23 @@ def _check_span(span: Span, tokenizer: Tokenizer, head: Head | None) -> None:
             f"head '{span.head}' ({type(head).__name__}) models {needs}, but {who} gives {gives}; use a "
             f"{'discrete' if head.discrete else 'continuous'} tokenizer or another head."
         )
+    blocks = type(head).span_order is not Head.span_order
+    if span.order is not None and (blocks or (head.shift and span.order == "full")):
+        raise UsageError(
+            f"the spans of {who} have the order '{span.order}', but head '{span.head}' ({type(head).__name__}) "
+            "predicts what it would then see, or needs an order of its own; leave the order to the head."
+        )
     if not tokenizer.decodes:
         raise UsageError(f"{who} cannot decode, so no head can generate with it; use it for context only.")
+
+
+def check_width(span: Span, num_tokens: int, width: int) -> None:
+    """Refuse a head on a span that takes more or fewer positions than it has tokens."""
+    if width != num_tokens:
+        raise UsageError(
+            f"the connector '{span.connector}' makes {width} positions of {num_tokens} tokens, but the head "
+            f"'{span.head}' models one token at each; use a connector that keeps their number, such as linear."
+        )
 
 
 def check_names(option: str, given: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 BLOCKS = (0, 2, 4, 10)
 """Blocks after which features are compared: places of 2, 4, 8 and 16 px."""
+
+SMALLEST = 24
+"""Pictures below this are enlarged to it: the last features would have no place left."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -54,23 +58,26 @@ class PerceptualLoss(nn.Module):
        \Big\lVert \frac{f_b(\hat x)_p}{\lVert f_b(\hat x)_p \rVert} -
        \frac{f_b(x)_p}{\lVert f_b(x)_p \rVert} \Big\rVert^2 \]
 
-    with the features f_b of a frozen EfficientNet-Lite0 after block b, at place p. Pictures are read in their own
-    size. Unlike LPIPS, the channels have no weights learnt from human judgements.
+    with the features f_b of a frozen EfficientNet-Lite0 after block b, at place p. Pictures of 24 px or
+    more are read in their own size. Unlike LPIPS, the channels have no weights learnt from human judgements.
 
     Shapes:
         two `(N, 1 or 3, height, width)` in [-1, 1] to a scalar.
 
     Reference:
-        Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018
-        (arXiv 1801.03924); Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
-        2019 (arXiv 1905.11946).
+        Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric,
+            2018 (arXiv 1801.03924); Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural
+            Networks, 2019 (arXiv 1905.11946).
     """
+
+    _mean: Tensor
+    _std: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        frozen = copy.deepcopy(network())
+        frozen: Any = copy.deepcopy(network())
         self.stem = nn.Sequential(frozen._conv_stem, frozen._bn0, frozen._swish)
-        self.blocks = nn.ModuleList(frozen._blocks[: BLOCKS[-1] + 1])  # type: ignore[index]
+        self.blocks = nn.ModuleList(frozen._blocks[: BLOCKS[-1] + 1])
         self.register_buffer("_mean", torch.tensor(MEAN).view(3, 1, 1))
         self.register_buffer("_std", torch.tensor(STD).view(3, 1, 1))
 
@@ -83,6 +90,8 @@ class PerceptualLoss(nn.Module):
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Return the features of each layer, of unit length along their channels."""
+        if min(pictures.shape[2:]) < SMALLEST:
+            pictures = F.interpolate(pictures, size=(SMALLEST, SMALLEST), mode="bilinear")
         shown = ((pictures.expand(-1, 3, -1, -1) + 1) / 2 - self._mean) / self._std
         hidden = self.stem(shown.contiguous(memory_format=torch.channels_last))
         found = []

@@ -16,7 +16,7 @@ from mmgraph.connectors import Connector, TextContext
 from mmgraph.errors import UsageError, nearest
 from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembler, Assembly, Group, drop_conditions
-from mmgraph.models.legality import check_names, check_parts, check_shares
+from mmgraph.models.legality import check_names, check_parts, check_shares, check_width
 from mmgraph.models.memory import gather
 from mmgraph.models.optimization import Optimization
 from mmgraph.models.sampling import Sampling
@@ -152,6 +152,10 @@ class UnifiedModel(Configured, lightning.LightningModule):
                     width = self.connector(span.connector).num_tokens(width)
                 tables[span.tokenizer] = nn.Embedding(width, self.dim)
             if span.head is not None and span.head in self.heads and span.head not in head_tokenizer:
+                if span.connector is not None:
+                    tokens = tokenizer.num_tokens
+                    check_width(span, tokens, self.connector(span.connector).num_tokens(tokens))
+                self.head(span.head).tokenizer_name = span.tokenizer
                 self.head(span.head).build(tokenizer, self.vocabulary, self.dim, self.condition_dim)
                 head_tokenizer[span.head] = span.tokenizer
         self.positions = nn.ModuleDict(tables)
@@ -257,8 +261,13 @@ class UnifiedModel(Configured, lightning.LightningModule):
             return self.connector(group.connector)(tokens)
 
         head = self.head(group.head) if group.head is not None else None
-        tokens = head.embed(group.tokens, usual) if head is not None and head.embeds else usual(group.tokens)
-        places = self.positions.get_parameter(f"{group.tokenizer}.weight")
+        if head is not None and head.embeds:
+            tokens = head.embed(group.tokens, usual, group.offset)
+        else:
+            tokens = usual(group.tokens)
+        places: Tensor = self.positions.get_parameter(f"{group.tokenizer}.weight")
+        order = head.places(len(places)) if head is not None else None
+        places = places if order is None else places[order]
         width = tokens.shape[1]
         return tokens + (places if width == len(places) else places[group.offset : group.offset + width])
 

@@ -150,7 +150,7 @@ class DatasetSuite(Suite):
     @staticmethod
     def _training(dataset: Dataset, modality: str) -> Iterator[Any]:
         """Yield what training samples show, again and again with other draws."""
-        for draw in range(4):
+        for draw in range(64):  # an item may have many captions or questions
             for task in dataset.tasks:
                 for item in dataset.items("train"):
                     sample = dataset.sample("train", item, task, random.Random(draw))

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head, Prepared
 from mmgraph.randomness import SampleRandom
-from mmgraph.testing.stand_ins import CONDITION_DIM, DIM, Codes, Vectors
+from mmgraph.testing.stand_ins import CONDITION_DIM, DIM, Codes, ScaleCodes, Vectors
 from mmgraph.testing.suite import Suite, close, equal, expect, no_global_randomness, stir
 from mmgraph.vocabulary import Vocabulary
 
@@ -33,6 +33,30 @@ class HeadSuite(Suite):
         shift = getattr(self.cls, "shift", None)
         expect(isinstance(shift, int) and shift >= 0, f"`shift` is {shift!r}; set 0 or more on the class.")
 
+    def check_order(self) -> None:
+        """The order on a span is its `order`, or blocks: one number per token that never falls."""
+        head, _ = self._built()
+        n = self._tokenizer().num_tokens
+        found = head.span_order(n)
+        if found in ("causal", "full"):
+            return
+        blocks = isinstance(found, tuple) and len(found) == n and found[0] == 0 and list(found) == sorted(found)
+        expect(blocks, f"`span_order({n})` is {found!r}; expected 'causal', 'full' or {n} numbers from 0 on.")
+        expect(not head.shift, "a head with blocks has shift 0: its hidden states predict their own places.")
+
+    def check_places(self) -> None:
+        """Places are a permutation, and `arrange` brings the first tokens drawn by rising place."""
+        head, _ = self._built()
+        tokens = self._tokens()
+        n = tokens.shape[1]
+        order = head.places(n)
+        if order is not None:
+            expect(order.sort().values.tolist() == list(range(n)), f"`places({n})` is {order}; expected a permutation.")
+        for k in (1, n - 1, n):
+            first = torch.arange(k) if order is None else order[:k]
+            found = head.arrange(tokens[:, first])
+            expect(equal(found, tokens[:, first.sort().values]), f"`arrange` leaves {k} tokens in another order.")
+
     def check_refusal(self) -> None:
         """Refuses a tokenizer of the other kind with a UsageError that names it."""
         wrong = Vectors() if self.cls.discrete else Codes()  # type: ignore[attr-defined]
@@ -44,6 +68,18 @@ class HeadSuite(Suite):
         else:
             gives = "codes" if wrong.discrete else "vectors"
             expect(False, f"`build` accepts a tokenizer that gives {gives}; raise a UsageError.")
+
+    def check_embed(self) -> None:
+        """What it embeds itself has the model's width, and a part is embedded as in the whole."""
+        head, _ = self._built()
+        if not head.embeds:
+            return
+        inputs = head.prepare(self._tokens(), random=_random()).inputs
+        whole = head.embed(inputs, self._usual())
+        wanted = (*inputs.shape[:2], DIM)
+        expect(tuple(whole.shape) == wanted, f"`embed` gives {tuple(whole.shape)}; expected {wanted}.")
+        part = head.embed(inputs[:, 1:], self._usual(), 1)
+        expect(close(part, whole[:, 1:]), "`embed` of a part from offset 1 differs from that part of the whole.")
 
     def check_prepare(self) -> None:
         """Prepared inputs, targets, mask and time have the shapes of the contract."""
@@ -125,7 +161,9 @@ class HeadSuite(Suite):
         """Gradients reach the hidden states and every parameter of the head."""
         head, condition = self._built()
         hidden = self._hidden().requires_grad_()
-        head.loss(hidden, head.prepare(self._tokens(), random=_random()), condition)[0].backward()
+        prepared = head.prepare(self._tokens(), random=_random())
+        read = hidden + head.embed(prepared.inputs, self._usual()) if head.embeds else hidden
+        head.loss(read, prepared, condition)[0].backward()
         reached = hidden.grad is not None and bool(hidden.grad.any())
         expect(reached, "no gradient reaches the hidden states.")
         trained = [(name, p.grad) for name, p in head.named_parameters() if p.requires_grad]
@@ -154,12 +192,12 @@ class HeadSuite(Suite):
     def check_sample(self) -> None:
         """Sampling yields tokens of the shape asked for, the same from the same streams."""
         head, _ = self._built()
-        engine, shape = self._engine(), self._shape(SPANS)
+        engine, shape = self._engine(head), self._shape(SPANS)
         with no_global_randomness("sample"):
             drawn = list(head.sample(engine, shape, num_steps=STEPS, random=_random()))
         expect(0 < len(drawn) <= STEPS, f"{STEPS} steps yielded {len(drawn)} results; expected 1 to {STEPS}.")
         last = drawn[-1]
-        wanted = (SPANS, STEPS) if _sequential(head) else shape
+        wanted = (SPANS, STEPS, *shape[1:]) if head.shift else shape
         expect(tuple(last.shape) == wanted, f"sampling gave {tuple(last.shape)}; expected {wanted}.")
         if head.discrete:
             size = _vocabulary().size
@@ -174,13 +212,40 @@ class HeadSuite(Suite):
         same = equal(last[1:2], alone) if head.discrete else close(last[1:2], alone)
         expect(same, "span 1 sampled alone differs from span 1 in a batch; draw one row per stream.")
 
+    def check_guide(self) -> None:
+        """Guidance between equal predictions changes no sample."""
+        head, _ = self._built()
+        engine, shape = self._engine(head), self._shape(SPANS)
+
+        def guided(inputs: Tensor, time: Tensor | None) -> Tensor:
+            return head.guide(engine(inputs, time), engine(inputs, time), 3.0)
+
+        plain = list(head.sample(engine, shape, num_steps=STEPS, random=_random()))[-1]
+        found = list(head.sample(guided, shape, num_steps=STEPS, random=_random()))[-1]
+        same = equal(plain, found) if head.discrete else close(plain, found, 1e-4)
+        expect(same, "guidance between equal predictions changes the sample; return null + scale (given - null).")
+
     # -- how ------------------------------------------------------------------------------------------------
 
-    def _tokenizer(self) -> Codes | Vectors:
-        return Codes() if self.cls.discrete else Vectors()  # type: ignore[attr-defined]
+    def _tokenizer(self) -> Any:
+        """Return the plainest tokenizer that the head takes."""
+        if not self.cls.discrete:  # type: ignore[attr-defined]
+            return Vectors()
+        try:
+            self.make().build(Codes(), _vocabulary(), DIM, CONDITION_DIM)
+        except UsageError:
+            return ScaleCodes()
+        return Codes()
+
+    def _usual(self) -> Callable[[Tensor], Tensor]:
+        """Return how tokens are embedded by others than the head: a table, or a linear map."""
+        width = _vocabulary().size if self.cls.discrete else Vectors().token_dim  # type: ignore[attr-defined]
+        table = torch.randn(width, DIM, generator=torch.Generator().manual_seed(5))
+        return (lambda ids: table[ids]) if self.cls.discrete else (lambda x: x @ table)  # type: ignore[attr-defined]
 
     def _built(self) -> tuple[Head, Tensor | None]:
         head, vocabulary = self.make(), _vocabulary()
+        head.tokenizer_name = "stand_in"
         head.build(self._tokenizer(), vocabulary, DIM, CONDITION_DIM)
         stir(vocabulary)
         stir(head)
@@ -189,7 +254,7 @@ class HeadSuite(Suite):
 
     def _tokens(self) -> Tensor:
         tokenizer, generator = self._tokenizer(), torch.Generator().manual_seed(2)
-        if isinstance(tokenizer, Vectors):
+        if not tokenizer.discrete:
             return torch.randn(SPANS, tokenizer.num_tokens, tokenizer.token_dim, generator=generator)
         codes = torch.randint(0, tokenizer.codebook_size, (SPANS, tokenizer.num_tokens), generator=generator)
         return _vocabulary().ids("stand_in", codes)
@@ -199,29 +264,27 @@ class HeadSuite(Suite):
         return torch.randn(SPANS, self._tokenizer().num_tokens, DIM, generator=generator)
 
     def _shape(self, rows: int) -> tuple[int, ...]:
-        if _sequential(self.make()):
-            return (rows,)
-        return (rows, *self._tokens().shape[1:])
+        shape = self._tokens().shape
+        return (rows, *shape[2:]) if self.make().shift else (rows, *shape[1:])
 
-    def _engine(self) -> Callable[[Tensor, Tensor | None], Tensor]:
+    def _engine(self, head: Head) -> Callable[[Tensor, Tensor | None], Tensor]:
         """Return a stand-in of the engine's `run`: a fixed smooth function of inputs and time."""
-        head, tokenizer = self.make(), self._tokenizer()
-        width = tokenizer.token_dim if isinstance(tokenizer, Vectors) else _vocabulary().size
-        table = torch.randn(width, width, generator=torch.Generator().manual_seed(4)) / width**0.5
+        tokenizer = self._tokenizer()
+        width = DIM if head.embeds else _vocabulary().size if tokenizer.discrete else tokenizer.token_dim
+        table, usual = torch.randn(width, width, generator=torch.Generator().manual_seed(4)) / width**0.5, self._usual()
 
+        @torch.no_grad()
         def run(inputs: Tensor, time: Tensor | None) -> Tensor:
-            if _sequential(head):
-                return table[inputs[:, -1]] if inputs.numel() else table[:1].expand(len(inputs), -1)
+            if head.embeds:
+                return head.predict(torch.tanh(head.embed(inputs, usual) @ table))
+            if head.shift and not inputs.numel():
+                return table[:1].expand(len(inputs), -1)
+            read = inputs[:, -1] if head.shift else inputs
             if head.discrete:
-                return table[inputs]
-            return torch.tanh(inputs @ table) + (0 if time is None else time[:, None, None])
+                return table[read]
+            return torch.tanh(read @ table) + (0 if time is None else time[:, None, None])
 
         return run
-
-
-def _sequential(head: Head) -> bool:
-    """Whether tokens are drawn one after the other, `run` taking the last and giving logits of the next."""
-    return head.discrete and head.order == "causal"
 
 
 def _vocabulary() -> Vocabulary:

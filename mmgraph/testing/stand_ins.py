@@ -90,3 +90,58 @@ class Codes(Tokenizer):
         """Return the pictures."""
         codes = tokens if isinstance(tokens, Tensor) else torch.stack(list(tokens))
         return (codes * 16 + 8).to(torch.uint8).view(-1, 1, 2, 2)
+
+
+class ScaleCodes(Tokenizer):
+    """Pictures of 4 x 4 pixels as grids of sides 1, 2 and 4, each the greys that the coarser ones left over."""
+
+    modality = "image"
+    discrete = True
+    codebook_size = 16
+    num_tokens = 21
+    code_dim = 1
+    scales = (1, 2, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def encode(self, contents: Tensor) -> Tensor:
+        """Return the codes, scale by scale."""
+        rest = contents[:, :1].float() / 127.5 - 1
+        codes = []
+        for side in self.scales:
+            found = (F.adaptive_avg_pool2d(rest, side) * 8 + 7.5).round().clamp(0, 15).long().flatten(1)
+            codes.append(found)
+            rest = rest - self._enlarged(found, side)
+        return torch.cat(codes, dim=1)
+
+    def decode(self, tokens: Tensor | Sequence[Tensor]) -> Tensor:
+        """Return the pictures of whole scales from the first on."""
+        codes = tokens if isinstance(tokens, Tensor) else torch.stack(list(tokens))
+        return to_uint8(self.accumulate(codes))
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        """Return the grey that each code adds, `(..., 1)`."""
+        return (codes[..., None] - 7.5) / 8
+
+    def accumulate(self, codes: Tensor) -> Tensor:
+        """Return the sum of whole scales, `(N, 1, 4, 4)`."""
+        return self._sums(codes)[-1]
+
+    def scale_inputs(self, codes: Tensor) -> Tensor:
+        """Return what the coarser scales say at each place, `(N, m, 1)`."""
+        sums = self._sums(codes)[: len(self.scales)]
+        shown = [F.adaptive_avg_pool2d(s, side).flatten(1) for s, side in zip(sums, self.scales, strict=False)]
+        return torch.cat(shown, dim=1)[..., None]
+
+    def _sums(self, codes: Tensor) -> list[Tensor]:
+        sums, start = [torch.zeros(len(codes), 1, 4, 4, device=codes.device)], 0
+        for side in self.scales:
+            if start == codes.shape[1]:
+                break
+            sums.append(sums[-1] + self._enlarged(codes[:, start : start + side * side], side))
+            start += side * side
+        return sums
+
+    def _enlarged(self, codes: Tensor, side: int) -> Tensor:
+        return F.interpolate(self.vectors(codes).view(-1, 1, side, side), size=(4, 4))

@@ -19,6 +19,7 @@ from mmgraph.heads import Head, Prepared, Run
 from mmgraph.randomness import SampleRandom
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
+from mmgraph_heads.schedulers import Network, Plain, Stepper, StraightPath
 
 
 class FlowHead(Head):
@@ -37,12 +38,16 @@ class FlowHead(Head):
         time_mean: Mean of the logit-normal distribution of training times; negative prefers noise.
         time_std: Its standard deviation.
         clip: The c above, which bounds the weight near the data.
+        sampler: `euler`, or any scheduler of diffusers for straight paths.
+        sampler_options: Options of that scheduler as plain values.
 
     Raises:
-        UsageError: If the tokenizer is discrete.
+        UsageError: If the tokenizer is discrete, or if the sampler does not fit.
 
     Reference:
-        Esser et al., Scaling Rectified Flow Transformers, 2024 (logit-normal times).
+        Liu et al., Flow Straight and Fast (rectified flow), 2022 (arXiv 2209.03003).
+        Lipman et al., Flow Matching for Generative Modeling, 2022 (arXiv 2210.02747).
+        Esser et al., Scaling Rectified Flow Transformers, 2024 (arXiv 2403.03206; logit-normal times).
     """
 
     discrete = False
@@ -57,12 +62,17 @@ class FlowHead(Head):
         time_mean: float = 0.0,
         time_std: float = 1.0,
         clip: float = 0.1,
+        sampler: str = "euler",
+        sampler_options: dict[str, Plain] | None = None,
     ) -> None:
         super().__init__()
         self.prediction = prediction
         self.time_mean = time_mean
         self.time_std = time_std
         self.clip = clip
+        if sampler == "euler" and sampler_options:
+            raise UsageError(f"the sampler euler has no option '{next(iter(sampler_options))}'; name one of diffusers.")
+        self.stepper = Stepper(sampler, sampler_options, path=StraightPath()) if sampler != "euler" else None
 
     def build(self, tokenizer: Tokenizer, vocabulary: Vocabulary, dim: int, condition_dim: int) -> None:
         """Create the output layer: adaLN from the time, then a linear map to the token's width."""
@@ -120,8 +130,12 @@ class FlowHead(Head):
         random: SampleRandom,
         temperature: float = 1.0,
     ) -> Iterator[Tensor]:
-        """Yield the estimate of the data `(N, n, d)` after each Euler step from noise to data."""
+        """Yield the estimate of the data `(N, n, d)` after each step from noise to data."""
         state = random.normal(*shape[1:])
+        if self.stepper is not None:
+            network = run if self.prediction == "velocity" else _as_velocity(run)
+            yield from self.stepper.steps(network, state, num_steps=num_steps, random=random)
+            return
         for step in range(num_steps):
             now, then = step / num_steps, (step + 1) / num_steps
             time = torch.full((shape[0],), now)
@@ -131,3 +145,11 @@ class FlowHead(Head):
             estimate = state + (1 - now) * velocity
             state = state + (then - now) * velocity
             yield estimate if then < 1 else state
+
+
+def _as_velocity(run: Run) -> Network:
+    def velocity(state: Tensor, time: Tensor) -> Tensor:
+        data = run(state, time)
+        return StraightPath().express(data, state.to(data), time.to(data.device))
+
+    return velocity

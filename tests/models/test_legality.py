@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from mmgraph.blocks import dense
-from mmgraph.connectors import linear
+from mmgraph.connectors import linear, q_former
 from mmgraph.errors import UsageError
-from mmgraph.heads import flow, next_token
+from mmgraph.heads import ddpm, flow, mar, masked, next_scale, next_token, regression
 from mmgraph.models import UnifiedModel
 from mmgraph.processors import Processor, single
-from mmgraph.testing.stand_ins import Codes
+from mmgraph.testing.stand_ins import Codes, ScaleCodes
 from mmgraph.tokenizers import byte, patch
 
 PARTS = {"text": byte(), "image": patch(8, 4)}
@@ -28,6 +28,17 @@ class Elsewhere(Processor):
     def templates(self):
         spans = single().templates()
         return [*spans, replace(spans[-2], **self.changes)]
+
+
+class Ordered(Elsewhere):
+    """Like `single` on codes, with an attention order told for the pictures that are drawn."""
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+
+    def templates(self):
+        spans = single(continuous=()).templates()
+        return [replace(s, order=self.order) if s.modality == "image" and s.head else s for s in spans]
 
 
 class TestCombinations:
@@ -51,6 +62,11 @@ class TestCombinations:
         "tokenizers": {"text": byte(), "image": Codes()},
         "connectors": {},
     }
+    SCALES = {
+        **CODES,
+        "tokenizers": {"text": byte(), "image": ScaleCodes()},
+        "heads": {"text": next_token(), "image": next_scale()},
+    }
     WORDS = {"processor": single(["text"], []), "tokenizers": {"text": byte()}, "connectors": {}}
 
     @pytest.mark.parametrize(
@@ -62,6 +78,14 @@ class TestCombinations:
             {**WORDS, "heads": {"text": next_token()}},
             {**CODES, "heads": {"text": next_token()}},
             {**CODES, "heads": {"text": next_token(), "image": next_token()}},
+            {**CODES, "heads": {"text": next_token(), "image": masked()}},
+            {**CODES, "heads": {"text": next_token(), "image": next_token(order="spiral")}},
+            {"heads": {"text": next_token(), "image": ddpm()}},
+            {"heads": {"text": next_token(), "image": mar()}},
+            {"heads": {"text": next_token(), "image": regression()}},
+            SCALES,
+            {**CODES, "processor": Ordered("causal"), "heads": {"image": next_token()}},
+            {**CODES, "processor": Ordered("causal"), "heads": {"image": masked()}},
         ],
     )
     def test_legal(self, options, tiny_samples):
@@ -98,6 +122,24 @@ class TestCombinations:
                 {"processor": Elsewhere(tokenizer="other"), "tokenizers": {**PARTS, "other": patch(8, 2)}},
                 ["Elsewhere", "connector 'image'", "'image' and 'other'"],
             ),
+            # heads and the spans they draw
+            ({"connectors": {"image": q_former(2, 2)}}, ["'image' makes 2 positions of 4 tokens", "such as linear"]),
+            (
+                {**CODES, "heads": {"text": next_token(), "image": next_scale()}},
+                ["Codes has no scales", "multi-scale tokenizer"],
+            ),
+            ({**CODES, "heads": {"text": masked()}}, ["the texts of ByteTokenizer have any length", "next_token"]),
+            ({**CODES, "heads": {"text": next_token(order="spiral")}}, ["order 'spiral'", "ByteTokenizer", "raster"]),
+            ({**CODES, "heads": {"image": ddpm()}}, ["DDPMHead", "'image' (Codes)", "a continuous tokenizer"]),
+            ({**CODES, "heads": {"image": mar()}}, ["MARHead", "'image' (Codes)", "a continuous tokenizer"]),
+            ({**CODES, "heads": {"image": regression()}}, ["RegressionHead", "'image' (Codes)", "a continuous"]),
+            ({"heads": {"image": masked()}}, ["MaskedHead", "'image' (PatchTokenizer)", "a discrete tokenizer"]),
+            ({"heads": {"image": next_scale()}}, ["NextScaleHead", "'image' (PatchTokenizer)", "a discrete"]),
+            (
+                {**CODES, "processor": Ordered("full"), "heads": {"image": next_token()}},
+                ["'image' (Codes)", "order 'full'", "NextTokenHead"],
+            ),
+            ({**SCALES, "processor": Ordered("causal")}, ["'image' (ScaleCodes)", "order 'causal'", "NextScaleHead"]),
             # sizes
             ({"dim": 30}, ["num_heads 4", "dim 30"]),
         ],
@@ -114,5 +156,6 @@ class TestCombinations:
 
         tokenizers = {"text": byte(), "image": Seeing(8, 4)}
         self.make(tokenizers=tokenizers, heads={"text": next_token()}).build()
-        with pytest.raises(UsageError, match=r"'image' \(Seeing\) cannot decode"):
-            self.make(tokenizers=tokenizers)
+        for head in (flow(), regression()):
+            with pytest.raises(UsageError, match=r"'image' \(Seeing\) cannot decode"):
+                self.make(tokenizers=tokenizers, heads={"text": next_token(), "image": head})

@@ -8,7 +8,7 @@ from mmgraph import heads
 from mmgraph.testing.stand_ins import Vectors
 from tests.testing.broken import broken
 
-Flow, NextToken = heads.flow, heads.next_token
+Flow, MAR, NextScale, NextToken = heads.flow, heads.mar, heads.next_scale, heads.next_token
 
 
 class TestHeads:
@@ -71,6 +71,35 @@ class TestHeads:
             Flow.build(self, stand_in, vocabulary, dim, condition_dim)
 
         broken("heads", self.head(build=build), "Refuses a tokenizer", "`build` accepts a tokenizer")
+
+    def test_blocks_that_fall(self):
+        falling = lambda self, n: tuple(range(n, 0, -1))  # noqa: E731
+        broken("heads", self.head(span_order=falling), "The order on a span", "numbers from 0 on")
+        broken("heads", self.head(NextToken, span_order=lambda self, n: (0,) * n), "The order on a span", "has shift 0")
+
+    def test_places_that_are_none(self):
+        twice = lambda self, n: torch.zeros(n, dtype=torch.long)  # noqa: E731
+        broken("heads", self.head(places=twice), "Places are a permutation", "expected a permutation")
+
+    def test_tokens_left_in_the_order_drawn(self):
+        reversed_ = lambda self, n: torch.arange(n - 1, -1, -1)  # noqa: E731
+        broken("heads", self.head(places=reversed_), "Places are a permutation", "leaves 3 tokens in another order")
+
+    def test_an_embedding_that_forgets_where_it_is(self):
+        def embed(self, inputs, usual, offset=0):
+            return NextScale.embed(self, inputs, usual)
+
+        broken("heads", self.head(NextScale, embed=embed), "a part is embedded as in the whole", "from offset 1")
+
+    def test_an_embedding_of_another_width(self):
+        def embed(self, inputs, usual, offset=0):
+            return inputs
+
+        broken("heads", self.head(MAR, embed=embed), "a part is embedded as in the whole", "`embed` gives (3, 4, 17)")
+
+    def test_guidance_that_moves_what_agrees(self):
+        guide = lambda self, given, null, scale: scale * given  # noqa: E731
+        broken("heads", self.head(guide=guide), "Guidance between equal", "return null + scale (given - null)")
 
     def test_declarations(self):
         broken("heads", self.head(NextToken, shift=None), "Declares discrete", "`shift` is None")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmgraph import testing
-from mmgraph.metrics import Meaning, PictureMetric, Score
+from mmgraph.metrics import Meaning, PictureMetric, Score, TextMetric
 from tests.testing.broken import broken
 
 
@@ -58,3 +58,43 @@ class TestMetrics:
 
     def test_declarations(self):
         broken("metrics", self.metric(real="fake"), "Says what each number means", "set 'same' or 'other'")
+
+
+class Hits(TextMetric):
+    """Share of texts that are among the references."""
+
+    name = "hits"
+    meanings = {"hits": Meaning("Hits", "Share of texts that are references.", "higher")}
+    reads = "answers"
+
+    def compute(self, given, references):
+        each = torch.tensor([float(text in own) for text, own in zip(given, references, strict=True)])
+        return {"hits": Score(float(each.mean()), len(each), per_picture=each)} if len(each) else {}
+
+
+class TestTextMetrics:
+    def metric(self, **changes: Any) -> type:
+        return type("Odd", (Hits,), {"__doc__": "Odd.", **changes})
+
+    def test_a_good_one(self):
+        testing.assert_conforms("metrics", Hits)
+
+    @pytest.mark.parametrize(
+        ("compute", "promise", "message"),
+        [
+            (lambda self, g, r: {"other": Score(1.0, len(g))}, "finite numbers", "no entry"),
+            (lambda self, g, r: {"hits": Score(float(torch.rand(1)), len(g))}, "finite numbers", "other scores"),
+            (lambda self, g, r: {"hits": Score(0.5, len(g))}, "What people wrote", "is 0.5, of strange ones 0.5"),
+            (
+                lambda self, g, r: {"hits": Score(float(g[0] == r[0][0]), len(g))} if g else {},
+                "one number, and of each answer",
+                "give `per_picture`",
+            ),
+            (lambda self, g, r: {"hits": Score(1.0 / len(g), len(g))}, "No text, or one", "ZeroDivisionError"),
+        ],
+    )
+    def test_one_thing_wrong(self, compute, promise, message):
+        broken("metrics", self.metric(compute=compute), promise, message)
+
+    def test_declarations(self):
+        broken("metrics", self.metric(reads="books"), "Says what each number means", "set 'captions' or 'answers'")

@@ -41,6 +41,9 @@ def sampled(head, run, shape, num_steps, keys=(0,)):
 def test_contract():
     assert_conforms("heads", flow)
     assert_conforms("heads", flow, lambda: flow("velocity"))
+    assert_conforms("heads", flow, lambda: flow(sampler="DPMSolverMultistepScheduler"))
+    stochastic = {"sampler": "FlowMatchEulerDiscreteScheduler", "sampler_options": {"stochastic_sampling": True}}
+    assert_conforms("heads", flow, lambda: flow(**stochastic))
 
 
 class TestSample:
@@ -87,6 +90,66 @@ class TestSample:
         seen = []
         sampled(flow(), lambda state, time: seen.append(time) or state, (2, 3, 4), 5, (0, 1))
         torch.testing.assert_close(torch.stack(seen), (torch.arange(5.0) / 5)[:, None].expand(5, 2))
+
+
+class TestSampler:
+    """Schedulers of diffusers in place of the own Euler steps."""
+
+    @pytest.mark.parametrize("prediction", ["data", "velocity"])
+    def test_the_own_euler_steps_are_those_of_diffusers(self, prediction):
+        table = torch.randn(6, 6)
+
+        def run(state: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(state @ table) * (1 + time[:, None, None])
+
+        for num_steps in (1, 4, 30):
+            own, theirs = (
+                sampled(flow(prediction, sampler=sampler), run, (2, 5, 6), num_steps, (0, 1))
+                for sampler in ("euler", "FlowMatchEulerDiscreteScheduler")
+            )
+            assert len(own) == len(theirs) == num_steps
+            for left, right in zip(own, theirs, strict=True):
+                torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-4)
+
+    @pytest.mark.parametrize(
+        "sampler",
+        [
+            "FlowMatchEulerDiscreteScheduler",
+            "FlowMatchHeunDiscreteScheduler",
+            "DPMSolverMultistepScheduler",
+            "UniPCMultistepScheduler",
+        ],
+    )
+    @pytest.mark.parametrize("prediction", ["data", "velocity"])
+    def test_with_a_perfect_network_every_scheduler_returns_the_data(self, sampler, prediction):
+        data = torch.randn(2, 3, 4)
+
+        def run(state: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            assert bool((time < 1).all())
+            return data if prediction == "data" else (data - state) / (1 - time[:, None, None])
+
+        for num_steps in (3, 20):
+            steps = sampled(flow(prediction, sampler=sampler), run, (2, 3, 4), num_steps, (0, 1))
+            assert len(steps) == num_steps
+            assert float((steps[-1] - data).abs().max()) < 0.01
+
+    def test_higher_order_is_nearer_at_equal_calls_of_the_network(self):
+        noise = SampleRandom(0, [0]).normal(200, 1)
+        errors = {}
+        for sampler, num_steps in (("euler", 19), ("FlowMatchHeunDiscreteScheduler", 10)):
+            calls = []
+            run = lambda state, time, calls=calls: calls.append(1) or denoiser(state, time)  # noqa: E731
+            found = sampled(flow(sampler=sampler), run, (1, 200, 1), num_steps)[-1]
+            assert len(calls) == 19
+            errors[sampler] = float((found - MEAN - DEVIATION * noise).abs().mean())
+        assert errors["FlowMatchHeunDiscreteScheduler"] < 0.5 * errors["euler"]
+
+    def test_options_reach_the_scheduler(self):
+        seen = []
+        head = flow(sampler="FlowMatchEulerDiscreteScheduler", sampler_options={"shift": 3.0})
+        sampled(head, lambda state, time: seen.append(float(time[0])) or state, (1, 2, 3), 4)
+        sigmas = [1, 0.75, 0.5, 0.25]
+        assert seen == pytest.approx([1 - 3 * s / (1 + 2 * s) for s in sigmas], abs=1e-5)
 
 
 class TestPrepare:
