@@ -91,6 +91,29 @@ def reconstruction() -> str:
     return markdown(("tokenizer", "tokens x numbers", *data, "fit, CPU-s"), table)
 
 
+def codebooks() -> str:
+    """What the size of a codebook buys on shapes."""
+    rows = read("codebooks.jsonl")
+    table = []
+    for size in sorted({row["codes"] for row in rows}):
+        own = [row for row in rows if row["codes"] == size]
+        kept = (span([row["oracle"][name] for row in own], 2) for name in ("place", "colour", "shape", "all"))
+        table.append(
+            (
+                str(size),
+                str(len(own)),
+                f"{own[0]['bits']:.0f}",
+                span([row["perplexity"] for row in own], 0),
+                span([row["codebook_use"] for row in own], 2),
+                span([row["rmse_of_255"] for row in own]),
+                *kept,
+            )
+        )
+    sizes = ("codes K", "worlds", "bits a picture", "perplexity", "codes used", "RMSE of 255")
+    head = (*sizes, "place", "colour", "shape", "all")
+    return markdown(head, table)
+
+
 def equal_seconds() -> str:
     """One recipe with several tokenizers at equal CPU seconds."""
     rows = read("equal-seconds.jsonl")
@@ -160,6 +183,7 @@ def tutorials() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "reconstruction": reconstruction,
+    "codebooks": codebooks,
     "equal-seconds": equal_seconds,
     "heads": heads,
     "speed": speed,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmgraph.datasets import Dataset, Split
-from mmgraph.evaluation import contrasting, drawing, examples, losses, understanding
+from mmgraph.evaluation import autoencoding, captioning, contrasting, drawing, examples, losses, understanding
 from mmgraph.evaluation.examples import Caption, Question
-from mmgraph.metrics import PictureMetric
+from mmgraph.metrics import PictureMetric, TextMetric
 
 DRAWINGS = 150
 """Captions drawn of each population, and candidates of each retrieval, where there are that many."""
@@ -31,6 +31,7 @@ class Material:
         asked: Questions about pictures, by population.
         training: Training captions that drawings are compared with.
         metrics: Picture metrics.
+        text_metrics: Metrics of captions.
         limit: At most so many of each.
         guidance: Scale of classifier-free guidance; None: the model's default.
         num_steps: Steps of the image head's sampler; None: the model's default.
@@ -45,6 +46,7 @@ class Material:
     asked: Mapping[str, list[Question]]
     training: Sequence[Caption]
     metrics: Sequence[PictureMetric]
+    text_metrics: Sequence[TextMetric]
     limit: int | None
     guidance: float | Mapping[str, float] | None
     num_steps: int | None
@@ -65,6 +67,7 @@ class Measured:
         scores: Understanding, by population.
         generation: Scores of drawings, by population.
         reconstruction: Scores of the image tokenizer alone, by population.
+        captioning: Scores of names that several people's captions stand beside, by population.
         drawn: The drawings.
         answers: The answers.
         missed: Held-out losses.
@@ -73,6 +76,7 @@ class Measured:
     scores: dict[str, Any] = field(default_factory=lambda: {"unseen": {}, "trained": {}})
     generation: dict[str, Any] = field(default_factory=dict)
     reconstruction: dict[str, Any] = field(default_factory=dict)
+    captioning: dict[str, Any] = field(default_factory=dict)
     drawn: dict[str, drawing.Drawings] = field(default_factory=dict)
     answers: dict[str, list[understanding.Answer]] = field(default_factory=dict)
     missed: dict[str, Any] = field(default_factory=dict)
@@ -80,8 +84,10 @@ class Measured:
 
 def measure(material: Material) -> Measured:
     """Measure a model by what it can do."""
-    from mmgraph.models import Contrastive
+    from mmgraph.models import Autoencoder, Contrastive
 
+    if isinstance(material.model, Autoencoder):
+        return _autoencoding(material)
     return _matching(material) if isinstance(material.model, Contrastive) else _unified(material)
 
 
@@ -105,11 +111,36 @@ def _unified(material: Material) -> Measured:
             continue
         material.tell(f"asking {len(picked)} questions about {population} pictures")
         found.answers[population] = understanding.answer(model, picked)
-        found.scores[population] = understanding.score(found.answers[population], material.asked["trained"], seed=seed)
+        said, trained = found.answers[population], material.asked["trained"]
+        found.scores[population] = understanding.score(said, trained, seed=seed)
+        captions = captioning.score(said, trained, material.text_metrics, seed=seed)
+        found.captioning.update({population: captions} if captions else {})
     material.tell("measuring held-out losses")
     found.missed = losses.held_out(
         model, material.dataset, material.split, limit=material.limit, seed=seed, most=SAMPLES
     )
+    return found
+
+
+def _autoencoding(material: Material) -> Measured:
+    """Measure what comes back of pictures, trained and unseen."""
+    found = Measured()
+    splits: dict[str, Split] = {"trained": "train", "unseen": material.split}
+    for population in material.captions:
+        chosen = material.chosen(population)
+        if not chosen:
+            continue
+        material.tell(f"reconstructing {len(chosen)} {population} pictures")
+        found.drawn[population], found.reconstruction[population] = autoencoding.measure(
+            material.model.tokenizer,
+            chosen,
+            material.training,
+            material.metrics,
+            dataset=material.dataset,
+            split=splits[population],
+            seed=material.seed,
+            device=material.model.device,
+        )
     return found
 
 

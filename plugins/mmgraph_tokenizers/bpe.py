@@ -26,7 +26,7 @@ class BPETokenizer(Tokenizer):
         RunError: If there are no training texts.
 
     Reference:
-        Sennrich et al., Neural Machine Translation of Rare Words with Subword Units, 2016.
+        Sennrich et al., Neural Machine Translation of Rare Words with Subword Units, 2016 (arXiv 1508.07909).
     """
 
     modality = "text"

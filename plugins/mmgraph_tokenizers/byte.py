@@ -17,7 +17,7 @@ class ByteTokenizer(Tokenizer):
         list of N str to list of N int64 `(n,)` with values in 0 to 255.
 
     Reference:
-        Xue et al., ByT5: Towards a Token-Free Future, 2022.
+        Xue et al., ByT5: Towards a Token-Free Future, 2022 (arXiv 2105.13626).
     """
 
     modality = "text"

@@ -34,7 +34,8 @@ class PCATokenizer(PatchTokenizer):
         UsageError: If there are more components than numbers in a patch.
 
     Reference:
-        Eckart and Young, The approximation of one matrix by another of lower rank, 1936.
+        Eckart and Young, The approximation of one matrix by another of lower rank, 1936
+            (doi 10.1007/BF02288367).
     """
 
     fitted_buffers = ("mean", "basis", "deviation")

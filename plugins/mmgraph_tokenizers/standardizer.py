@@ -35,3 +35,7 @@ class Standardizer(Fitted):
     def forward(self, features: Tensor) -> Tensor:
         """Return the standardised features."""
         return (features - self.mean) / self.deviation
+
+    def undo(self, standardised: Tensor) -> Tensor:
+        """Return the features that were standardised."""
+        return standardised.to(self.mean) * self.deviation + self.mean

@@ -51,6 +51,7 @@ class Case:
 
 
 PEER = "transfusion_pytorch"
+QUANTIZER = "vector_quantize_pytorch"
 CASES = (
     Case("lightning / bare loop", "ours.lightning", "ours.bare", 1.05, "at most", rounds=15, steps=2),
     Case("text: ours / small GPT", "ours.text", "peers.small_gpt", 1.10, "at most", rounds=15),
@@ -101,6 +102,26 @@ CASES = (
         "at least",
         rounds=3,
         warmup=1,
+    ),
+    Case(
+        "codebook, training: ours / vector-quantize-pytorch",
+        "ours.codebook",
+        "peers.codebook",
+        1.0,
+        "at most",
+        rounds=15,
+        steps=10,
+        needs=QUANTIZER,
+    ),
+    Case(
+        "codebook, encoding: ours / vector-quantize-pytorch",
+        "ours.codes",
+        "peers.codes",
+        1.0,
+        "at most",
+        rounds=15,
+        steps=10,
+        needs=QUANTIZER,
     ),
     Case("emoji: loading / step", "ours.loading", "ours.emoji_step", 0.03, "at most", rounds=9, steps=2),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmgraph import generation
@@ -312,3 +312,42 @@ def emoji_step(sizes: Sizes) -> Side:
     stream = iter(dataset.train_dataloader())
     batches = [next(stream) for _ in range(BATCHES)]
     return Side(BareLoop(model, batches).run, count(model))
+
+
+def codebook(sizes: Sizes) -> Side:
+    """Quantise vectors forward and backward, the codes following."""
+    from mmgraph_tokenizers.codebook import quantize
+
+    module, batches = _codebook(sizes)
+
+    def run(steps: int) -> None:
+        for step in range(steps):
+            vectors = batches[step % BATCHES].requires_grad_()
+            passed, _, commitment = quantize(module, vectors)
+            torch.autograd.grad(passed.square().mean() + 0.25 * commitment, vectors)
+
+    return Side(run, sizes.codes * sizes.latent)
+
+
+def codes(sizes: Sizes) -> Side:
+    """Find the codes of vectors, nothing following."""
+    from mmgraph_tokenizers.codebook import quantize
+
+    module, batches = _codebook(sizes)
+    quantize(module, batches[0])
+    module.eval()
+
+    @torch.no_grad()
+    def run(steps: int) -> None:
+        for step in range(steps):
+            quantize(module, batches[step % BATCHES])
+
+    return Side(run, sizes.codes * sizes.latent)
+
+
+def _codebook(sizes: Sizes) -> tuple[nn.Module, Tensor]:
+    from mmgraph_tokenizers.codebook import Codebook
+
+    torch.manual_seed(0)
+    vectors = torch.randn(BATCHES, sizes.batch, sizes.side**2, sizes.latent)
+    return Codebook(sizes.codes, sizes.latent), vectors

@@ -75,3 +75,48 @@ def transfusion(sizes: Sizes, ragged: bool = False) -> Side:
 def transfusion_ragged(sizes: Sizes) -> Side:
     """Train transfusion-pytorch on texts of different lengths."""
     return transfusion(sizes, ragged=True)
+
+
+def codebook(sizes: Sizes) -> Side:
+    """Quantise vectors forward and backward, the codes following; vector-quantize-pytorch with what ours does."""
+    module, batches = _quantizer(sizes)
+
+    def run(steps: int) -> None:
+        for step in range(steps):
+            vectors = batches[step % BATCHES].requires_grad_()
+            passed, _, loss = module(vectors)
+            torch.autograd.grad(passed.square().mean() + loss.sum(), vectors)
+
+    return Side(run, sizes.codes * sizes.latent)
+
+
+def codes(sizes: Sizes) -> Side:
+    """Find the codes of vectors, nothing following."""
+    module, batches = _quantizer(sizes)
+    module(batches[0])
+    module.eval()
+
+    @torch.no_grad()
+    def run(steps: int) -> None:
+        for step in range(steps):
+            module(batches[step % BATCHES])
+
+    return Side(run, sizes.codes * sizes.latent)
+
+
+def _quantizer(sizes: Sizes) -> tuple[nn.Module, Tensor]:
+    from vector_quantize_pytorch import VectorQuantize
+
+    torch.manual_seed(0)
+    tokens = sizes.batch * sizes.side**2
+    module = VectorQuantize(
+        dim=sizes.latent,
+        codebook_size=sizes.codes,
+        decay=0.99,
+        commitment_weight=0.25,
+        kmeans_init=True,
+        kmeans_iters=5,
+        threshold_ema_dead_code=0.05 * tokens / sizes.codes,
+        rotation_trick=False,
+    )
+    return module, torch.randn(BATCHES, sizes.batch, sizes.side**2, sizes.latent)

@@ -17,6 +17,7 @@ class Sizes:
         text: Text tokens of a mixed sample; ragged ones have half to three halves of it.
         side: Image tokens along one side.
         length: Positions of a text-only sample, and tokens that are decoded.
+        codes: Codes of a visual codebook.
         recipe_dim: Width of the model that is sized like a recipe's.
         recipe_depth: Its layers.
         recipe_batch: Its samples per step.
@@ -29,6 +30,7 @@ class Sizes:
     text: int = 64
     side: int = 8
     length: int = 128
+    codes: int = 512
     recipe_dim: int = 256
     recipe_depth: int = 4
     recipe_batch: int = 64
@@ -59,6 +61,7 @@ TINY = Sizes(
     text=6,
     side=2,
     length=12,
+    codes=8,
     recipe_dim=16,
     recipe_depth=1,
     recipe_batch=3,

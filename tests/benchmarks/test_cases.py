@@ -6,8 +6,9 @@ import importlib.util
 import math
 
 import pytest
+import torch
 
-from tests.benchmarks import cases, ours
+from tests.benchmarks import cases, ours, peers
 from tests.benchmarks.measuring import Ratios, Side, alternate
 from tests.benchmarks.sizes import FULL, TINY
 
@@ -81,3 +82,28 @@ def test_ratios_keep_both_medians() -> None:
     found = Ratios.of([2.0, 4.0], [1.0, 4.0])
     assert math.isclose(found.median, 1.5)
     assert (found.first, found.second) == (3.0, 2.5)
+
+
+def test_both_codebooks_choose_the_same_codes() -> None:
+    _need(cases.QUANTIZER)
+    theirs, batches = peers._quantizer(TINY)
+    mine, _ = ours._codebook(TINY)
+    _, codes, _ = theirs(batches[0])
+    theirs.eval()
+    mine.codes.copy_(theirs.codebook)
+    _, codes, _ = theirs(batches[1])
+    assert torch.equal(mine.eval().nearest(batches[1]), codes)
+
+
+def test_scalar_codes_mean_the_same_levels() -> None:
+    _need(cases.QUANTIZER)
+    from mmgraph_tokenizers.fsq import ScalarQuantizer
+    from vector_quantize_pytorch import FSQ
+
+    theirs, ours = FSQ([8, 5, 5]), ScalarQuantizer([8, 5, 5])
+    every = torch.arange(200)
+    torch.testing.assert_close(ours.lookup(every), theirs.indices_to_codes(every))
+    vectors = torch.randn(50, 4, 3)
+    _, codes = theirs(vectors)
+    # their bound lies a thousandth outside the last level, ours inside: a number at an edge may fall otherwise
+    assert (ours(vectors)[1] == codes).float().mean() > 0.97

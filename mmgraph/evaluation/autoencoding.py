@@ -1,0 +1,154 @@
+"""What an autoencoder keeps of a picture: pixels, features, the use of its codes, and what an oracle still reads.
+
+Oracles are data sets that can tell what a picture shows (`Dataset.check`): then every attribute's accuracy after
+reconstruction stands beside its accuracy on the true pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgraph.datasets import Dataset, Split
+from mmgraph.evaluation import drawing
+from mmgraph.evaluation.drawing import Drawings, entry
+from mmgraph.evaluation.examples import Caption, stack
+from mmgraph.metrics import Meaning, PictureMetric, Score
+from mmgraph.tokenizers import Tokenizer
+
+BATCH = 128
+ORACLE = "oracle_"
+MEANINGS = {
+    "psnr": Meaning("PSNR (dB)", "Peak signal-to-noise ratio of the image tokenizer alone.", "higher"),
+    "rmse": Meaning("RMSE of 255", "Root mean squared error of a pixel, of 255.", "lower", headline=True),
+    "codebook_use": Meaning("Codes used", "Share of the codebook that these pictures use.", "none"),
+    "perplexity": Meaning(
+        "Code perplexity", "How many codes, all used alike, would be as hard to guess as these.", "none"
+    ),
+    "bits": Meaning("Bits a picture", "Tokens of a picture times the bits of one code.", "none"),
+    f"{ORACLE}all": Meaning(
+        "Oracle: all", "Share of pictures in which the oracle reads every attribute rightly.", "higher", headline=True
+    ),
+}
+
+
+def meanings(names: Iterable[str]) -> dict[str, Meaning]:
+    """Return what each of these scores says, those of attributes among them."""
+    found = dict(MEANINGS)
+    for name in names:
+        if name.startswith(ORACLE) and name not in found:
+            attribute = name.removeprefix(ORACLE)
+            text = f"Share of pictures in which the oracle reads the {attribute} rightly."
+            found[name] = Meaning(f"Oracle: {attribute}", text, "higher")
+    return found
+
+
+def measure(
+    tokenizer: Tokenizer,
+    captions: Sequence[Caption],
+    training: Sequence[Caption],
+    metrics: Sequence[PictureMetric],
+    *,
+    dataset: Dataset,
+    split: Split,
+    seed: int = 0,
+    device: Any = "cpu",
+) -> tuple[Drawings, dict[str, dict[str, Any]]]:
+    """Pass pictures through a tokenizer; return them and the scores as metrics.json holds them.
+
+    Args:
+        tokenizer: Trained; in evaluation mode.
+        captions: The pictures with what they show.
+        training: Training pictures, for the metrics that need some.
+        metrics: Picture metrics.
+        dataset: Where the pictures come from; asked what they show where it can tell.
+        split: The split they come from.
+        seed: Decides subsets and resamples.
+        device: Where the tokenizer is.
+    """
+    true = stack(captions, "the captions")
+    again, tokens = reconstruct(tokenizer, true, device)
+    result = Drawings(captions, again, again, section="reconstruction")
+    scores = drawing.reconstruction(result, training, metrics, seed=seed)
+    result.per_picture = {"psnr": drawing.psnr(again, true)}
+    concepts = [caption.concept for caption in captions]
+    own = {"rmse": _rmse(again, true)}
+    if tokenizer.discrete:
+        own |= code_scores(tokens, tokenizer.codebook_size)
+    rows = {name: entry(score, concepts, seed) for name, score in own.items()}
+    for name, (after, before) in oracle(dataset, split, captions, again).items():
+        rows[name] = entry(after, concepts, seed)
+        rows[name]["baselines"]["real"] = before
+    return result, {"rmse": rows.pop("rmse"), **{name: scores[name] for name in ("psnr",)}, **rows, **scores}
+
+
+@torch.no_grad()
+def reconstruct(tokenizer: Tokenizer, pictures: Tensor, device: Any = "cpu") -> tuple[Tensor, Tensor]:
+    """Return uint8 pictures after encoding and decoding, and their tokens."""
+    parts = []
+    for part in pictures.split(BATCH):
+        tokens = tokenizer.encode(part.to(device))
+        assert isinstance(tokens, Tensor)
+        parts.append((tokenizer.decode(tokens).cpu(), tokens.cpu()))
+    return torch.cat([again for again, _ in parts]), torch.cat([tokens for _, tokens in parts])
+
+
+def code_scores(codes: Tensor, size: int) -> dict[str, Score]:
+    """Return the use and the perplexity of codes `(N, n)`, and the bits of a picture."""
+    share = torch.bincount(codes.flatten(), minlength=size).double() / codes.numel()
+    return {
+        "codebook_use": Score(float(share.gt(0).double().mean()), len(codes)),
+        "perplexity": Score(float(torch.special.entr(share).sum().exp()), len(codes)),
+        "bits": Score(codes.shape[1] * math.log2(size), len(codes)),
+    }
+
+
+def oracle(
+    dataset: Dataset, split: Split, captions: Sequence[Caption], again: Tensor
+) -> dict[str, tuple[Score, float]]:
+    """Return for each attribute the accuracy after reconstruction and on the true pictures; nothing without truth."""
+    known = _items(dataset, split, captions)
+    after: dict[str, list[bool]] = {}
+    before: dict[str, list[bool]] = {}
+    for caption, picture in zip(captions, again, strict=True):
+        item = known.get(caption.picture.numpy().tobytes())
+        if item is None:
+            return {}
+        for found, shown in ((after, picture), (before, caption.picture)):
+            for name, right in dataset.check(item, shown).items():
+                found.setdefault(name, []).append(right)
+    scores = {}
+    for name, rights in after.items():
+        values = torch.tensor(rights, dtype=torch.float)
+        score = Score(float(values.mean()), len(values), per_picture=values)
+        scores[ORACLE + name] = (score, float(torch.tensor(before[name], dtype=torch.float).mean()))
+    return scores
+
+
+def _items(dataset: Dataset, split: Split, captions: Sequence[Caption]) -> dict[bytes, Any]:
+    """Return the data set's item of each picture, where the data set can tell what a picture shows."""
+    if type(dataset).check is Dataset.check:
+        return {}
+    wanted = {caption.picture.numpy().tobytes() for caption in captions}
+    found: dict[bytes, Any] = {}
+    for task, weight in dataset.tasks.items():
+        for sample in dataset.evaluation(split, task) if weight > 0 else ():
+            for segment in sample.segments:
+                if segment.modality == "image" and segment.content is not None and "item" in sample.meta:
+                    key = segment.content.numpy().tobytes()
+                    if key in wanted:
+                        found.setdefault(key, sample.meta["item"])
+    return found
+
+
+def _rmse(again: Tensor, true: Tensor) -> Score:
+    squared = (again.float() - true.float()).square().flatten(1).mean(1)
+
+    def resampled(counts: Tensor) -> Tensor:
+        return ((counts.to(squared) @ squared) / counts.sum(1)).sqrt()
+
+    return Score(float(squared.mean().sqrt()), len(squared), resampled=resampled)
