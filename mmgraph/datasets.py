@@ -93,6 +93,10 @@ class Dataset(LightningDataModule):
         """Return the picture of an item, uint8 `(C, height, width)`."""
         raise UsageError(f"{type(self).__name__} has no pictures.")
 
+    def check(self, item: Any, picture: torch.Tensor) -> dict[str, bool]:
+        """Return which attributes of an item a drawn picture shows; nothing where the data set cannot tell."""
+        return {}
+
     # -- the stream ---------------------------------------------------------------------------------------
 
     def schedule_tasks(self, stages: Sequence[tuple[int, Mapping[str, float]]]) -> None:

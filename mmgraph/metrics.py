@@ -1,7 +1,8 @@
-"""The contract of picture metrics, and the lazy names of every installed one.
+"""The contracts of metrics, of pictures and of texts, and the lazy names of every installed one.
 
-A metric scores drawn pictures against true ones, and knows what the training pictures were. It sees
-pixels and features; which features is decided by whoever builds the `PictureSet`.
+A picture metric scores drawn pictures against true ones, and knows what the training pictures were. It sees
+pixels and features; which features is decided by whoever builds the `PictureSet`. A text metric scores captions
+or answers against what people wrote.
 """
 
 from __future__ import annotations
@@ -144,6 +145,31 @@ class PictureMetric(ABC):
         """
 
 
+class TextMetric(ABC):
+    """Scores texts against what people wrote of the same pictures.
+
+    Each item has one text to be scored and one or more references. One metric may give several numbers;
+    `meanings` lists them. As with pictures, what cannot be computed is left out, never guessed.
+    """
+
+    name: ClassVar[str]
+    meanings: ClassVar[Mapping[str, Meaning]]
+    """What each number in the result of `compute` says."""
+    reads: ClassVar[Literal["captions", "answers"]]
+    """What the texts are: captions, which every installed metric of captions scores; or answers, where the
+    questions of a data set name the metric. A metric of answers gives one number, from 0 to 1, of each answer
+    by itself."""
+
+    @abstractmethod
+    def compute(self, given: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Score]:
+        """Return the scores by name.
+
+        Args:
+            given: The text of each item.
+            references: What people wrote, for each item in the same order.
+        """
+
+
 def pairwise(left: Tensor, right: Tensor) -> Tensor:
     """Return Euclidean distances `(N, M)` between the rows of `(N, F)` and `(M, F)`.
 
@@ -153,7 +179,7 @@ def pairwise(left: Tensor, right: Tensor) -> Tensor:
     return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def installed(names: Sequence[str] | None = None) -> Iterator[PictureMetric]:
+def installed(names: Sequence[str] | None = None) -> Iterator[PictureMetric | TextMetric]:
     """Yield one of each installed metric, or of those named.
 
     Raises:
@@ -161,6 +187,18 @@ def installed(names: Sequence[str] | None = None) -> Iterator[PictureMetric]:
     """
     for name in registry.names("metrics") if names is None else names:
         yield registry.load("metrics", name)()
+
+
+def of_answers(name: str) -> TextMetric:
+    """Return the metric that the questions of a data set name.
+
+    Raises:
+        UsageError: If it is unknown or not a metric of answers.
+    """
+    metric = registry.load("metrics", name)()
+    if not (isinstance(metric, TextMetric) and metric.reads == "answers"):
+        raise UsageError(f"questions are scored by a metric of answers; mmgraph.metrics.{name} is none.")
+    return metric
 
 
 def mean_of_pairs(matrix: Tensor, counts: Tensor) -> Tensor:

@@ -33,7 +33,14 @@ class Whole(Configured):
 def test_what_was_given_and_the_defaults():
     assert config_of(flow("velocity", clip=0.2)) == {
         "class_path": "mmgraph.heads.flow",
-        "init_args": {"prediction": "velocity", "time_mean": 0.0, "time_std": 1.0, "clip": 0.2},
+        "init_args": {
+            "prediction": "velocity",
+            "time_mean": 0.0,
+            "time_std": 1.0,
+            "clip": 0.2,
+            "sampler": "euler",
+            "sampler_options": None,
+        },
     }
 
 

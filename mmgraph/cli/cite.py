@@ -89,10 +89,11 @@ def _measured(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
     if not path.is_file():
         return
     try:
-        generation = json.loads(path.read_text(encoding="utf-8")).get("generation") or {}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        tables = [table for name in ("generation", "captioning") for table in (found.get(name) or {}).values()]
     except (json.JSONDecodeError, AttributeError) as error:
         raise UsageError(f"{path} is no JSON ({error}); evaluate the run again.") from error
-    given = {name for table in generation.values() for name in table}
+    given = {name for table in tables for name in table}
     for name in registry.names("metrics") if given else ():
         part = citations.locate(f"mmgraph.metrics.{name}")
         if part is not None and any(citations.gives(part, score) for score in given):

@@ -56,11 +56,16 @@ def summary(found: Mapping[str, Any]) -> str:
     """Return the headline numbers beside their baselines."""
     legend = found.get("legend", {})
     rows = []
-    for population, scores in found.get("generation", {}).items():
+    verb = "draw" if found.get("generation") else "reconstruct"
+    for population, scores in (found.get("generation") or found.get("reconstruction") or {}).items():
         for name, score in scores.items():
             meaning = legend.get(name, {})
             if meaning.get("headline"):
-                rows.append((f"draw, {population}", meaning["label"], score["value"], score.get("chance")))
+                rows.append((f"{verb}, {population}", meaning["label"], score["value"], score.get("chance")))
+    for population, scores in found.get("captioning", {}).items():
+        for name, score in scores.items():
+            label = legend.get(name, {}).get("label", name)
+            rows.append((f"caption, {population}", label, score["value"], score.get("chance")))
     for kind, score in found.get("understanding", {}).items():
         rows.append(("answer, unseen", kind, score["accuracy"], score.get("chance")))
     shown = [

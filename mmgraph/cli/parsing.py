@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator
@@ -82,8 +83,32 @@ class RunCLI(LightningCLI):
             raise UsageError(diagnosis.explain(error)) from error
         for line in diagnosis.dropped(self.config):
             print(f"mmgraph: warning: {line}", file=sys.stderr)
+        self._follow_data()
         self._follow_seed()
         self._follow_budget()
+
+    def _follow_data(self) -> None:
+        """Let another data set on the command line keep only those of the recipe's tasks that it has.
+
+        What a recipe says of its own data set (`protocol: grouped`, a weight on a task) would else be asked of
+        one that knows nothing of it. What the command line says itself stands.
+        """
+        *files, typed = (source.values.get("data") for source in self._sources())
+        before = next((given["class_path"] for given in reversed(files) if given and "class_path" in given), None)
+        now = (self.config.get("data") or {}).get("class_path")
+        if before is None or now is None or typed is None:
+            return
+        found = imports.import_class(now)
+        if imports.import_class(before) is found:
+            return
+        chosen = {**typed, **(typed.get("init_args") or {})} if isinstance(typed, dict) else {}
+        arguments = self.config["data"]["init_args"]
+        if arguments.get("tasks") and "tasks" not in chosen:
+            known = getattr(found, "supported_tasks", ())
+            kept = {task: weight for task, weight in arguments["tasks"].items() if task in known and weight > 0}
+            arguments["tasks"] = kept or None
+        if "protocol" in arguments and "protocol" not in chosen:
+            arguments["protocol"] = inspect.signature(found).parameters["protocol"].default
 
     def _sources(self) -> list[Source]:
         sources = []
@@ -256,13 +281,16 @@ def _as_usage(what: str) -> Iterator[None]:
     except (UsageError, RunError):
         raise
     except (MisconfigurationException, ValueError, TypeError, ArgumentError) as error:
-        raise UsageError(f"{what} is refused: {_flat(_own_words(error))}") from error
+        own = _own_words(error)
+        if isinstance(own, RunError):  # a damaged file of data is no wrong configuration
+            raise own from error
+        raise UsageError(f"{what} is refused: {_flat(own)}") from error
 
 
 def _own_words(error: BaseException) -> BaseException:
     """Return the refusal of one of our parts that the parser wrapped in a page about types, or the error itself."""
     inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, UsageError):
+    while inner is not None and not isinstance(inner, (UsageError, RunError)):
         inner = inner.__cause__
     return inner or error
 

@@ -35,12 +35,14 @@ class Drawings:
         drawn: `(N, C, height, width)` uint8.
         reconstructed: The true pictures after the image tokenizer; None if the model has none that decodes.
         per_picture: Filled by `score`: the value of each picture, for scores that have one.
+        section: Of metrics.json, where their scores stand.
     """
 
     captions: Sequence[Caption]
     drawn: Tensor
     reconstructed: Tensor | None = None
     per_picture: dict[str, Tensor] = field(default_factory=dict)
+    section: str = "generation"
 
 
 def draw(

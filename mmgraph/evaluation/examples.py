@@ -33,6 +33,8 @@ class Question:
         answer: The right answer.
         choices: The answers to choose from; empty if it is open.
         concept: What the picture shows; questions of one concept are one cluster.
+        references: All that people said, where there is more than `answer`; each of them is right.
+        scoring: Metric of answers by which it is scored; '': right or wrong.
     """
 
     kind: str
@@ -41,6 +43,13 @@ class Question:
     answer: str
     choices: tuple[str, ...]
     concept: str
+    references: tuple[str, ...] = ()
+    scoring: str = ""
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """All right answers."""
+        return self.references or (self.answer,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +94,8 @@ def questions(dataset: Dataset, split: Split, limit: int | None = None) -> list[
                     str(answer),
                     tuple(str(choice) for choice in sample.meta.get("choices") or ()),
                     _concept(sample, picture),
+                    tuple(str(reference) for reference in sample.meta.get("answers") or ()),
+                    str(sample.meta.get("scoring") or "") if task != "name" else "",
                 )
             )
     return found

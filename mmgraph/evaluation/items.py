@@ -34,12 +34,12 @@ def collect(
         for kind in sorted({item.question.kind for item in given}):
             own = [item for item in given if item.question.kind == kind]
             keys = [(item.question.concept, f"{item.question.text}|{item.question.answer}") for item in own]
-            found[f"{sections[population]}.{kind}.accuracy"] = items(keys, [float(item.correct) for item in own])
+            found[f"{sections[population]}.{kind}.accuracy"] = items(keys, [item.value for item in own])
     for population, drawings in drawn.items():
         keys = [(caption.concept, caption.text) for caption in drawings.captions]
         for name, values in drawings.per_picture.items():
             if len(values) == len(keys):
-                found[f"generation.{population}.{name}"] = items(keys, values.tolist())
+                found[f"{drawings.section}.{population}.{name}"] = items(keys, values.tolist())
     for task, heads in losses.items():
         for head, loss in heads.items():
             keys = [(concept, str(place)) for place, concept in enumerate(loss.concepts)]

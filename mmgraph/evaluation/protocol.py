@@ -20,7 +20,7 @@ from mmgraph.errors import RunError, UsageError
 from mmgraph.evaluation import examples, files, items, measuring, record, schema, showing
 from mmgraph.evaluation.examples import Caption, Question
 from mmgraph.evaluation.measuring import SAMPLES, Material
-from mmgraph.metrics import PictureMetric, installed
+from mmgraph.metrics import PictureMetric, TextMetric, installed
 
 REFERENCE = 2000
 """Training pictures that drawings are compared with: features of more would cost more than the drawing."""
@@ -50,7 +50,7 @@ def evaluate(
         guidance: Scale of classifier-free guidance; None: the model's default.
         num_steps: Steps of the image head's sampler; None: the model's default.
         seed: Decides the noise that drawings start from, subsets and resamples.
-        metrics: Names of picture metrics; None: every installed one.
+        metrics: Names of metrics; None: every installed one.
         device: Where the model runs; None: where it was loaded.
         command: The command line to record; None: this process's.
         progress: Called with one line at the start of each part.
@@ -78,6 +78,8 @@ def evaluate(
     if device is not None:
         model = model.to(device)
     measures, notes = _metrics(metrics)
+    of_pictures = [metric for metric in measures if isinstance(metric, PictureMetric)]
+    of_texts = [metric for metric in measures if isinstance(metric, TextMetric)]
     captions, asked = _material(dataset, split)
     training = examples.pick(captions["trained"], REFERENCE)[:REFERENCE]
     pictures = len(dataset.items("train"))
@@ -86,7 +88,19 @@ def evaluate(
 
     done = measuring.measure(
         Material(
-            model, dataset, split, captions, asked, training, measures, limit, guidance, num_steps, seed, tell
+            model,
+            dataset,
+            split,
+            captions,
+            asked,
+            training,
+            of_pictures,
+            of_texts,
+            limit,
+            guidance,
+            num_steps,
+            seed,
+            tell,
         )
     )
     tell("writing the report")
@@ -96,12 +110,13 @@ def evaluate(
         "understanding_trained": done.scores["trained"],
         "generation": done.generation,
         "reconstruction": done.reconstruction,
+        "captioning": done.captioning,
         "losses": {
             task: {name: loss.entry(seed) for name, loss in heads.items()} for task, heads in done.missed.items()
         },
         "graph": {},
         "data": record.data(config, dataset, split, (captions, asked), compared=len(training)),
-        "legend": record.legend(measures, done.generation, done.reconstruction),
+        "legend": record.legend(measures, done.generation, done.reconstruction, done.captioning),
         "evaluation": {
             "seconds": round(time.perf_counter() - began, 2),
             "seed": seed,
@@ -130,13 +145,13 @@ def write_report(run: str | Path) -> Path:
     Raises:
         RunError: If metrics.json is missing or damaged.
     """
-    from mmgraph.evaluation import report, sheet
+    from mmgraph.evaluation import report, sheet, tables
 
     folder = Path(run)
     metrics = schema.read(folder / files.METRICS)
     shown = showing.read(folder / files.EXAMPLES)
     if any(shown["drawings"].values()):
-        files.write(folder / files.SHEET, sheet.render(shown["drawings"]))
+        files.write(folder / files.SHEET, sheet.render(shown["drawings"], tables.above(metrics)))
     files.write(folder / files.REPORT, report.render(folder, metrics, shown))
     return folder / files.REPORT
 
@@ -159,11 +174,11 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
-def _metrics(names: Sequence[str] | None) -> tuple[list[PictureMetric], list[str]]:
+def _metrics(names: Sequence[str] | None) -> tuple[list[PictureMetric | TextMetric], list[str]]:
     """Return the metrics, and a note for each installed one that is broken; one asked for must work."""
     if names is not None:
         return list(installed(names)), []
-    working: list[PictureMetric] = []
+    working: list[PictureMetric | TextMetric] = []
     notes: list[str] = []
     for name in registry.names("metrics"):
         try:

@@ -12,9 +12,9 @@ from typing import Any
 
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError
-from mmgraph.evaluation import machine, schema
+from mmgraph.evaluation import autoencoding, machine, schema
 from mmgraph.evaluation.drawing import image_tokenizer
-from mmgraph.metrics import Meaning, PictureMetric
+from mmgraph.metrics import PictureMetric, TextMetric
 
 RECIPE_LINE = "# recipe: "
 FIGURES = ("seconds", "cpu_seconds", "steps", "samples_per_second", "tokens_per_second", "peak_memory_mb")
@@ -65,11 +65,13 @@ def data(
     }
 
 
-def legend(metrics: Sequence[PictureMetric], *tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def legend(
+    metrics: Sequence[PictureMetric | TextMetric], *tables: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Return what each score of the tables means, in the metrics' order."""
     meanings = {name: meaning for metric in metrics for name, meaning in metric.meanings.items()}
-    meanings["psnr"] = Meaning("PSNR (dB)", "Peak signal-to-noise ratio of the image tokenizer alone.", "higher")
     used = {name for table in tables for scores in table.values() for name in scores}
+    meanings = {**meanings, **autoencoding.meanings(sorted(used))}
     return {name: asdict(meaning) for name, meaning in meanings.items() if name in used}
 
 

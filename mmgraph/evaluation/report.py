@@ -107,6 +107,8 @@ def _lead(metrics: Mapping[str, Any]) -> str:
     skills = []
     if metrics["generation"]:
         skills.append("draws pictures from captions")
+    elif metrics["reconstruction"]:
+        skills.append("turns pictures into tokens and back")
     kinds = set(metrics["understanding"]) | set(metrics["understanding_trained"])
     if "name" in kinds:
         skills.append("names pictures")
@@ -118,15 +120,27 @@ def _lead(metrics: Mapping[str, Any]) -> str:
 
 def _headline(metrics: Mapping[str, Any]) -> str:
     legend, cards, parts = metrics["legend"], "", []
+    heading = "Drawing" if metrics["generation"] else "Reconstruction"
     for population, title in tables.POPULATIONS.items():
-        for name, score in metrics["generation"].get(population, {}).items():
+        for name, score in (metrics["generation"] or metrics["reconstruction"]).get(population, {}).items():
             if legend.get(name, {}).get("headline"):
                 among = f" of {score['candidates']}" if score["candidates"] else ""
                 cards += tables.card(f"{legend[name]['label']}{among}, {title.lower()}", score)
+    captions = metrics.get("captioning", {})
+    said = {name for scores in captions.values() for name in scores}
     if cards:
-        texts = " ".join(f"{row['label']}: {row['text']}" for row in legend.values() if row["headline"])
-        parts.append(f'<h3>Drawing</h3><p class="faint small">{escape(texts)}</p>')
+        told = (row for name, row in legend.items() if row["headline"] and name not in said)
+        texts = " ".join(f"{row['label']}: {row['text']}" for row in told)
+        parts.append(f'<h3>{heading}</h3><p class="faint small">{escape(texts)}</p>')
         parts.append(f'<div class="cards">{cards}</div>')
+    cards = "".join(
+        tables.card(f"{legend[name]['label']}, {title.lower()}", score)
+        for population, title in tables.POPULATIONS.items()
+        for name, score in captions.get(population, {}).items()
+        if legend.get(name, {}).get("headline")
+    )
+    if cards:
+        parts.append(f'<h3>Captions</h3><div class="cards">{cards}</div>')
     if metrics["understanding"]:
         parts.append(
             "<h3>Questions about unseen concepts</h3>"
@@ -138,16 +152,18 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 
 def _sheets(metrics: Mapping[str, Any], drawings: Mapping[str, Any]) -> str:
-    parts = []
+    parts, made = [], tables.above(metrics)
     for population, title in tables.POPULATIONS.items():
         rows = drawings.get(population)
         if rows:
-            scores = metrics["generation"].get(population, {}).values()
+            scores = (metrics["generation"] or metrics["reconstruction"]).get(population, {}).values()
             whole = max((score["n"] for score in scores), default=len(rows))
             said = f"{len(rows)} of {whole}, in the fixed order of the evaluation"
             parts.append(f'<h3>{title} <span class="faint">{said}</span></h3>')
-            parts.append(tables.sheet(rows, metrics["legend"]))
-    return _section("What it drew", parts, "Above: drawn from the caption. Below: the true picture.")
+            parts.append(tables.sheet(rows, metrics["legend"], made))
+    if made == "drawn":
+        return _section("What it drew", parts, "Above: drawn from the caption. Below: the true picture.")
+    return _section("What came back", parts, "Above: after the tokenizer. Below: the true picture.")
 
 
 def _answers(answers: Mapping[str, Any]) -> str:
@@ -179,7 +195,12 @@ def _numbers(metrics: Mapping[str, Any]) -> str:
         if metrics["reconstruction"].get(population):
             alone += tables.scored(title, metrics["reconstruction"][population], legend)
     if alone:
-        parts.append(f"<details><summary>The image tokenizer alone</summary>{alone}</details>")
+        folded = f"<details><summary>The image tokenizer alone</summary>{alone}</details>"
+        parts.append(folded if metrics["generation"] else alone)
+    for population, title in tables.POPULATIONS.items():
+        if metrics.get("captioning", {}).get(population):
+            scores = metrics["captioning"][population]
+            parts.append(tables.scored(f"Captions, {title.lower()}", scores, legend))
     if legend:
         parts.append(tables.meanings(legend))
     if metrics["understanding_trained"]:

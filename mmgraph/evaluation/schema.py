@@ -55,6 +55,7 @@ METRICS: dict[str, Any] = {
     "understanding_trained": UNDERSTANDING,
     "generation": POPULATIONS,
     "reconstruction": POPULATIONS,
+    "captioning?": POPULATIONS,
     "losses?": {"*": {"*": {"value": Number, "n": int, "ci95": [Number], "by_time": {"*": Number}}}},
     "graph": {"*": object},
     "training": {

@@ -24,11 +24,12 @@ _CAPTION_LINES, _LETTERS = 3, 16
 _MARGIN, _HEADER = 16, 44
 
 
-def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]], above: str = "drawn") -> bytes:
     """Return a PNG of the first drawings of each population, above the true pictures.
 
     Args:
         drawings: As samples.json holds them.
+        above: How the upper pictures were made.
     """
     from PIL import Image, ImageDraw
 
@@ -43,7 +44,7 @@ def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     for (title, rows), height in zip(blocks, heights, strict=True):
         pen.text((_MARGIN + 4, top + 6), title, fill=_INK, font=_font(20, bold=True))
         end = _MARGIN + 4 + pen.textlength(title, font=_font(20, bold=True))
-        pen.text((end + 12, top + 13), "above: drawn    below: true", fill=_FAINT, font=_font(13))
+        pen.text((end + 12, top + 13), f"above: {above}    below: true", fill=_FAINT, font=_font(13))
         for index, row in enumerate(rows):
             x = _MARGIN + (index % columns) * CELL + (CELL - PICTURE) // 2
             y = top + _HEADER + (index // columns) * row_height

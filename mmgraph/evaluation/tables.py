@@ -14,6 +14,8 @@ BASELINES = {
     "mean_picture": "Mean picture",
     "real": "Real pictures",
     "reconstruction": "Tokenizer ceiling",
+    "frequent_caption": "Most frequent caption",
+    "nearest_picture": "Nearest picture's caption",
 }
 BETTER = {"higher": "higher is better", "lower": "lower is better", "one": "best near 1"}
 
@@ -104,14 +106,21 @@ def scored(title: str, scores: Mapping[str, Mapping[str, Any]], legend: Mapping[
     return _table(title, heads, rows)
 
 
-def sheet(rows: Iterable[Mapping[str, Any]], legend: Mapping[str, Mapping[str, Any]]) -> str:
+def above(metrics: Mapping[str, Any]) -> str:
+    """Return how the pictures that stand above the true ones were made: drawn, or, by an autoencoder, reconstructed."""
+    return "drawn" if metrics["generation"] or not metrics["reconstruction"] else "reconstructed"
+
+
+def sheet(
+    rows: Iterable[Mapping[str, Any]], legend: Mapping[str, Mapping[str, Any]], made: str = "drawn"
+) -> str:
     """Return the contact sheet: each drawing above its true picture, with the caption and what it reached."""
     headline = [name for name, meaning in legend.items() if meaning["headline"]]
     items = ""
     for row in rows:
         caption = escape(readable(row["caption"]))
         items += (
-            f'<li><figure><img class="drawn" src="{row["drawn"]}" alt="Drawn: {caption}">'
+            f'<li><figure><img class="drawn" src="{row["drawn"]}" alt="{made.capitalize()}: {caption}">'
             f'<img class="true" src="{row["true"]}" alt="True picture: {caption}">'
             f"<figcaption>{caption}{_reached(row['scores'], headline, legend)}</figcaption></figure></li>"
         )

@@ -7,11 +7,10 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmgraph.datasets import Dataset, Protocol, Split
@@ -19,6 +18,7 @@ from mmgraph.errors import RunError, UsageError
 from mmgraph.sequence import Sample, Segment
 from mmgraph_datasets.division import PROTOCOL_VERSION, SPLITS, TEST_SHARE, VAL_SHARE, fraction
 from mmgraph_datasets.folder_rows import Entry, captions_file, read_rows
+from mmgraph_datasets.picture_store import Fit, square
 
 NAMED = 5
 """Files or lines named one by one in a warning; the rest are counted."""
@@ -67,7 +67,7 @@ class FolderDataset(Dataset):
         steps_per_epoch: int | None = None,
         image_size: int = 32,
         captions: str | None = None,
-        fit: Literal["crop", "pad"] = "crop",
+        fit: Fit = "crop",
     ) -> None:
         if protocol == "compositional":
             raise UsageError("a folder of pictures has protocols random and grouped, not compositional.")
@@ -175,12 +175,12 @@ class FolderDataset(Dataset):
                 yield from asked
 
 
-def _load(entries: Sequence[Entry], size: int, fit: str) -> tuple[list[Entry], Tensor]:
+def _load(entries: Sequence[Entry], size: int, fit: Fit) -> tuple[list[Entry], Tensor]:
     """Return the entries whose pictures can be read, and the pictures `(N, 3, size, size)`."""
     usable, pictures, problems = [], [], []
     for entry in entries:
         try:
-            pictures.append(_open(entry.path, size, fit))
+            pictures.append(square(entry.path, size, fit))
         except FileNotFoundError:
             problems.append(f"{entry.file}: missing")
         except Exception as error:  # decoders of damaged files raise whatever they stumble on
@@ -191,18 +191,6 @@ def _load(entries: Sequence[Entry], size: int, fit: str) -> tuple[list[Entry], T
     if not pictures:
         return [], torch.empty(0, 3, size, size, dtype=torch.uint8)
     return usable, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-
-
-def _open(path: Path, size: int, fit: str) -> np.ndarray:
-    with Image.open(path) as file:
-        turned = ImageOps.exif_transpose(file).convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", turned.size, (255, 255, 255, 255)), turned).convert("RGB")
-    square = (
-        ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
-        if fit == "crop"
-        else ImageOps.pad(flat, (size, size), Image.Resampling.LANCZOS, color=(255, 255, 255))
-    )
-    return np.asarray(square)
 
 
 def _warn(what: str, problems: Sequence[str]) -> None:

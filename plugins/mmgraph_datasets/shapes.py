@@ -40,6 +40,9 @@ class ShapesDataset(Dataset):
     count, exists and relation (yes and no equally often: exactly in evaluation, by a fair coin in training),
     and of two hops: `what colour is the thing left of the red square ?`.
 
+    The task `write` gives a caption alone, without its picture: language modelling with a known floor, which
+    `entropy` computes. It is one of the tasks only where it is asked for.
+
     An item is an int: the number of its scene.
 
     Shapes:
@@ -47,7 +50,7 @@ class ShapesDataset(Dataset):
 
     Args:
         batch_size: Samples per step and process.
-        tasks: Weight of each task (draw, name, ask) in training.
+        tasks: Weight of each task (draw, name, ask, write) in training; None: draw, name and ask alike.
         protocol: `random`: each scene by itself; `grouped`: all scenes of the same things (size, colour,
             shape) on one side, wherever the things stand; `compositional`: pairs of colour and shape held
             out, 15 % of them; a scene that shows one is a test scene.
@@ -68,6 +71,7 @@ class ShapesDataset(Dataset):
     """
 
     protocol_version = PROTOCOL_VERSION
+    supported_tasks = (*Dataset.supported_tasks, "write")
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class ShapesDataset(Dataset):
         questions: list[str] | None = None,
         evaluation_scenes: int = 200,
     ) -> None:
+        tasks = dict.fromkeys(Dataset.supported_tasks, 1.0) if tasks is None else tasks
         super().__init__(batch_size, tasks, protocol=protocol, seed=seed, steps_per_epoch=steps_per_epoch)
         for name, value, low, high in (
             ("image_size", image_size, 16, 64),
@@ -160,6 +165,8 @@ class ShapesDataset(Dataset):
         """Return one sample; the wording and the question are drawn from `rng`."""
         if task == "draw":
             return self._draw(item, caption(self.scenes[item], rng) if self.paraphrases else None)
+        if task == "write":
+            return self._write(item, rng)
         if task == "ask":
             for kind in rng.sample(self.questions, len(self.questions)):
                 found = self._questions(split, item, kind, rng)
@@ -176,8 +183,8 @@ class ShapesDataset(Dataset):
     def evaluation(self, split: Split, task: str, limit: int | None = None) -> list[Sample]:
         """Return the fixed samples of a task for the first `evaluation_scenes` scenes of a split.
 
-        Pictures are drawn from the canonical caption. For `ask`, each kind of question that applies is
-        asked once per scene, yes/no questions once with each answer.
+        Pictures are drawn from the canonical caption; captions alone are worded as in training. For `ask`,
+        each kind of question that applies is asked once per scene, yes/no questions once with each answer.
         """
         found: list[Sample] = []
         for item in self._items[split][: self.evaluation_scenes]:
@@ -187,6 +194,8 @@ class ShapesDataset(Dataset):
                 found.append(self._draw(item))
             elif task == "name":
                 found.append(self._name(item))
+            elif task == "write":
+                found.append(self._write(item, random.Random(f"{WORLD}:write:{self.world_seed}:{item}")))
             elif task == "ask":
                 rng = random.Random(f"{WORLD}:ask:{self.world_seed}:{item}")
                 for kind in self.questions:
@@ -243,6 +252,10 @@ class ShapesDataset(Dataset):
         text = canonical(self.scenes[item]) if text is None else text
         segments = (Segment("text", text), Segment("image", self.picture(item), target=True))
         return Sample(segments, "draw", item, self._meta(item, caption=text))
+
+    def _write(self, item: int, rng: random.Random) -> Sample:
+        text = caption(self.scenes[item], rng) if self.paraphrases else canonical(self.scenes[item])
+        return Sample((Segment("text", text, target=True),), "write", item, self._meta(item, caption=text))
 
     def _name(self, item: int) -> Sample:
         name = canonical(self.scenes[item])

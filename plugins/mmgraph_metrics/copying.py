@@ -3,8 +3,6 @@
 Every drawing's distance to its nearest training picture stands beside what real, unseen pictures have: far
 below 1 for unseen captions is copying. For trained captions the training picture is the right answer, so
 there a small distance is no fault.
-
-Reference: Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, 2020.
 """
 
 from __future__ import annotations
@@ -25,7 +23,8 @@ class CopyingMetric(PictureMetric):
     pixels of $x_i$ are passed over below the line, so that the measure is the same for trained and unseen
     captions.
 
-    Reference: Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, 2020.
+    Reference:
+        Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, 2020 (arXiv 2004.05675).
     """
 
     name = "copying"

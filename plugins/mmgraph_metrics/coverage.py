@@ -2,8 +2,6 @@
 
 Around each true picture lies a ball that reaches to its k-th nearest true neighbour. Density asks in how
 many balls a drawing falls, coverage how many balls hold a drawing.
-
-Reference: Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020.
 """
 
 from __future__ import annotations
@@ -23,7 +21,8 @@ class CoverageMetric(PictureMetric):
     Args:
         num_neighbors: The k above.
 
-    Reference: Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020.
+    Reference:
+        Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020 (arXiv 2002.09797).
     """
 
     name = "coverage"

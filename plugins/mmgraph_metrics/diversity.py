@@ -1,8 +1,6 @@
 """Do the drawings differ from one another as much as real pictures do?
 
 A model that draws one good picture for every caption has collapsed; its mean pairwise distance shows it.
-
-Reference: Zhu et al., Toward Multimodal Image-to-Image Translation, 2017 (mean pairwise feature distance).
 """
 
 from __future__ import annotations
@@ -19,7 +17,9 @@ class DiversityMetric(PictureMetric):
     $\overline{\|f(d_i) - f(d_j)\|}_{i \ne j} \;/\; \overline{\|f(t_i) - f(t_j)\|}_{i \ne j}$ in features: 1
     means as diverse as the true pictures, 0 one and the same drawing. Noise can exceed 1.
 
-    Reference: Zhu et al., Toward Multimodal Image-to-Image Translation, 2017.
+    Reference:
+        Zhu et al., Toward Multimodal Image-to-Image Translation, 2017 (arXiv 1711.11586; mean pairwise feature
+            distance).
     """
 
     name = "diversity"

@@ -2,8 +2,6 @@
 
 The Fréchet distance estimates a covariance in 1,280 dimensions, which a few hundred pictures cannot fill;
 the kernel distance is unbiased at any number.
-
-Reference: Bińkowski et al., Demystifying MMD GANs, 2018.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ class KIDMetric(PictureMetric):
         subset_size: Pictures in each subset; fewer where there are fewer.
 
     Reference:
-        Bińkowski et al., Demystifying MMD GANs, 2018.
-        Gretton et al., A Kernel Two-Sample Test, 2012.
+        Bińkowski et al., Demystifying MMD GANs, 2018 (arXiv 1801.01401).
+        Gretton et al., A Kernel Two-Sample Test, 2012 (https://jmlr.org/papers/v13/gretton12a.html).
     """
 
     name = "kid"

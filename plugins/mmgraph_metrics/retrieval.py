@@ -2,8 +2,6 @@
 
 R-precision and recall at k are the common test of whether a picture shows what its caption says: among a
 fixed number of candidate pictures, one of them right, the drawing must find the right one.
-
-Reference: Xu et al., AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs, 2018.
 """
 
 from __future__ import annotations
@@ -29,7 +27,8 @@ class RetrievalMetric(PictureMetric):
     Args:
         candidates: Number of candidates.
 
-    Reference: Xu et al., AttnGAN, 2018 (R-precision).
+    Reference:
+        Xu et al., AttnGAN: Fine-Grained Text to Image Generation, 2018 (arXiv 1711.10485; R-precision).
     """
 
     name = "retrieval"

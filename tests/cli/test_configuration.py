@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from mmgraph.cli.scaffold import template
+
 from .conftest import HERE
 
 LAYER = "model.init_args.layer"
@@ -63,6 +65,26 @@ def test_parts_that_disagree_are_refused_in_the_model_s_own_words(command, tmp_p
     assert result.err.startswith("mmgraph: the configuration is refused: head 'image' (NextTokenHead) models codes")
     assert "Union" not in result.err, "the parser wraps it in a page about types"
     assert len(result.err) < 300, result.err
+
+
+def test_a_sampler_with_its_options_is_one_line(command, tmp_path):
+    plan = yaml.safe_load((HERE / "unified.yaml").read_text(encoding="utf-8"))
+    options = {"algorithm_type": "sde-dpmsolver++", "solver_order": 1, "flow_shift": 2.5, "euler_at_final": True}
+    sampler = {"sampler": "DPMSolverMultistepScheduler", "sampler_options": options}
+    head = {"class_path": "mmgraph.heads.flow", "init_args": sampler}
+    plan["model"]["init_args"]["heads"]["image"] = head
+    flags = ("--plugins", template() / "mmgraph_template" / "squares.py", "fit")
+    for name, expected in ((sampler["sampler"], 0), ("DPMSolverMultistep", 2)):
+        sampler["sampler"] = name
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan), encoding="utf-8")
+        run = tmp_path / str(expected)
+        result = command(*flags, "-c", tmp_path / "plan.yaml", "--run", run, "--trainer.max_steps", 1)
+        assert result.status == expected, result.err
+    assert "diffusers has no sampler 'DPMSolverMultistep'. Did you mean 'DPMSolverMultistepScheduler'" in result.err
+    written = yaml.safe_load((tmp_path / "0" / "config.yaml").read_text(encoding="utf-8"))
+    found = written["model"]["init_args"]["heads"]["image"]["init_args"]["sampler_options"]
+    assert found == options
+    assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in options.items()}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmgraph import generation
+from mmgraph.errors import UsageError
 from mmgraph.evaluation.examples import Question
 from mmgraph.evaluation.understanding import Answer, answer, score
 
@@ -66,3 +67,32 @@ def test_naming_and_asking_reach_the_model_in_order(monkeypatch):
     monkeypatch.setattr(generation, "ask", lambda model, pictures, texts: [f"said {text}" for text in texts])
     mixed = [asked("colour", "", text="a"), asked("name", "", text=""), asked("size", "", text="b")]
     assert [item.given for item in answer(None, mixed)] == ["said a", "name 0", "said b"]
+
+
+def test_each_of_several_right_answers_is_right():
+    question = Question("name", "", PICTURE, "a fox", (), "fox", ("a fox", "The red fox"))
+    assert [Answer(question, said).value for said in ("A FOX", "the red  fox", "fox")] == [1.0, 1.0, 0.0]
+    assert score([Answer(question, "x")], [])["name"]["chance"] == 1.0  # both answers that are known are right
+
+
+def test_a_rule_gives_part_of_the_credit_to_answers_chance_and_majority():
+    people = ("red",) * 8 + ("blue",) * 2
+    question = Question("colour", "which ?", PICTURE, "red", (), "card", people, "vqa_accuracy")
+    said = [Answer(question, given) for given in ("Red.", "blue", "green")]
+    assert [item.value for item in said] == pytest.approx([1.0, 0.6, 0.0])
+    assert [item.correct for item in said] == [True, True, False]
+    training = [asked("colour", right) for right in ("blue", "blue", "pink", "teal")]
+    row = score(said, training)["colour"]
+    assert row["accuracy"] == pytest.approx(1.6 / 3)
+    assert row["majority"] == pytest.approx(0.6)
+    assert row["chance"] == pytest.approx(1.6 / 4)  # red, blue, pink and teal are known
+
+
+def test_chance_counts_only_choices_that_are_right():
+    item = Answer(asked("colour", "mauve", choices=("red", "blue")), "red")
+    assert score([item], [])["colour"]["chance"] == 0.0
+
+
+def test_a_rule_must_be_a_metric_of_answers():
+    with pytest.raises(UsageError, match=r"mmgraph\.metrics\.rouge_l is none"):
+        Answer(Question("k", "?", PICTURE, "a", (), "c", (), "rouge_l"), "a").value  # noqa: B018

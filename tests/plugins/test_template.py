@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import os
 import shutil
-import site
 import subprocess
 import sys
-import venv
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from mmgraph import registry
 from mmgraph.cli.scaffold import create, template
+from tests.pages import fresh_environment
 
 pytestmark = pytest.mark.slow
+
+KINDS = tuple(
+    group.removeprefix(registry.GROUP)
+    for group in tomllib.loads((template() / "pyproject.toml").read_text())["project"]["entry-points"]
+    if group != "mmgraph.recipes"
+)
+RECIPES = ("template_example", *(f"my_{kind}_example" for kind in KINDS if kind != "metrics"))
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment that sees this one's packages, so that nothing is downloaded."""
     root = tmp_path_factory.mktemp("fresh")
-    venv.create(root / "env", with_pip=False)
-    python = root / "env" / "bin" / "python"
-    (packages,) = (root / "env" / "lib").glob("python*/site-packages")
-    lines = [f"import site; site.addsitedir({folder!r})" for folder in site.getsitepackages()]
-    (packages / "outer.pth").write_text("\n".join(lines) + "\n")
+    python = fresh_environment(root / "env") / "python"
     shutil.copytree(template(), root / "template", ignore=shutil.ignore_patterns("__pycache__", "dist"))
-    create("connectors", "third_party", root / "made")
+    for kind in KINDS:
+        create(kind, f"my_{kind}", root / kind)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index"]
-    for source in ("template", "made"):
-        subprocess.run([*install, "--no-deps", "--no-build-isolation", str(root / source)], check=True)
+    sources = [str(root / source) for source in ("template", *KINDS)]
+    subprocess.run([*install, "--no-deps", "--no-build-isolation", *sources], check=True)
     return root
 
 
@@ -50,10 +55,12 @@ def run(environment: Path, *arguments: str, cwd: Path) -> str:
 def test_plugins_are_found_and_keep_their_contracts(environment, tmp_path):
     listed = run(environment, "-m", "mmgraph", "plugins", "list", "connectors", cwd=tmp_path)
     assert "two_layer" in listed
-    assert "third_party" in listed
+    assert "my_connectors" in listed
     assert "mmgraph-template" in listed
-    checked = run(environment, "-m", "mmgraph", "plugins", "check", "mmgraph-template", cwd=tmp_path)
+    names = ["mmgraph-template", *(f"{kind}.my_{kind}" for kind in KINDS)]
+    checked = run(environment, "-m", "mmgraph", "plugins", "check", *names, cwd=tmp_path)
     assert "every promise kept" in checked
+    assert all(f"{kind}.my_{kind}\n" in checked for kind in KINDS)
 
 
 def test_own_tests_pass(environment, tmp_path):
@@ -61,21 +68,23 @@ def test_own_tests_pass(environment, tmp_path):
     assert "passed" in run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("recipe", ["template_example", "third_party_example"])
-def test_recipes_train_by_alias(environment, tmp_path, recipe):
-    assert recipe in run(environment, "-m", "mmgraph", "recipes", "list", cwd=tmp_path)
-    flags = [
-        "--trainer.max_steps",
-        "2",
-        "--trainer.limit_val_batches",
-        "1",
-        "--data.init_args.batch_size",
-        "4",
-    ]
-    told = run(environment, "-m", "mmgraph", "fit", "-c", recipe, *flags, cwd=tmp_path)
-    assert "trained to step 2" in told
-    run_directory = tmp_path / "runs" / recipe / "0"
-    config = (run_directory / "model" / "config.yaml").read_text()
-    assert f"mmgraph.connectors.{'two_layer' if recipe == 'template_example' else 'third_party'}" in config
-    code = f"from mmgraph import models; print(type(models.load({str(run_directory)!r})).__name__)"
-    assert "UnifiedModel" in run(environment, "-c", code, cwd=tmp_path)
+TRAIN = """
+import sys
+from mmgraph import models
+from mmgraph.cli import training
+
+for recipe in sys.argv[1:]:
+    flags = ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "1", "--data.init_args.batch_size", "4"]
+    assert training.run("fit", ["-c", recipe, *flags]) == 0
+    assert type(models.load(f"runs/{recipe}/0")).__name__ == "UnifiedModel"
+"""
+
+
+def test_recipes_train_by_alias_with_their_own_part(environment, tmp_path):
+    listed = run(environment, "-m", "mmgraph", "recipes", "list", cwd=tmp_path)
+    assert all(recipe in listed for recipe in RECIPES)
+    told = run(environment, "-c", TRAIN, *RECIPES, cwd=tmp_path)
+    assert told.count("trained to step 2") == len(RECIPES)
+    for recipe in RECIPES[1:]:
+        kind = recipe.removeprefix("my_").removesuffix("_example")
+        assert f"mmgraph.{kind}.my_{kind}" in (tmp_path / "runs" / recipe / "0" / "config.yaml").read_text()

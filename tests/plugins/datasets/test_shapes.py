@@ -50,6 +50,20 @@ def test_conforms():
     assert_conforms("datasets", shapes, make=lambda: shapes(8, num_scenes=150, image_size=16, evaluation_scenes=20))
 
 
+def test_writing_is_a_task_only_where_it_is_asked_for():
+    assert "write" not in shapes(num_scenes=150).tasks
+    data = shapes(8, {"write": 1}, num_scenes=150, evaluation_scenes=20)
+    assert_conforms("datasets", shapes, make=lambda: shapes(8, {"write": 1}, num_scenes=150, evaluation_scenes=20))
+    (segment,) = data.training_sample(0).segments
+    assert (segment.modality, segment.target) == ("text", True)
+    told = [sample.segments[0].content for sample in data.evaluation("val", "write")]
+    canon = [data.identity(sample.meta["item"]) for sample in data.evaluation("val", "write")]
+    assert told != canon, "captions alone should be worded as in training, or `entropy` is not their floor"
+    plain = shapes(8, {"write": 1}, num_scenes=150, paraphrases=False)
+    item = plain.items("train")[0]
+    assert plain.sample("train", item, "write", random.Random(0)).segments[0].content == plain.identity(item)
+
+
 # -- world and renderer ------------------------------------------------------------------------------------
 
 
