@@ -12,6 +12,7 @@ import numpy
 import pytest
 from PIL import Image
 
+from mmgraph import recipes
 from tests.pages import ROOT, Block, Runner, blocks, commands, first_missing, fresh_environment
 
 DOCS = ROOT / "docs"
@@ -39,6 +40,7 @@ def quickstart(runner: Runner) -> None:
     run = runner.folder / "runs" / "transfusion" / "0"
     run.mkdir(parents=True)
     shutil.copy(DOCS / "results" / "transfusion-0.json", run / "metrics.json")
+    shutil.copy(recipes.find("transfusion"), run / "config.yaml")
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     lines = (f"trained to step {metrics['training']['steps']}: runs/transfusion/0", summary(metrics))
     runner.printed = "\n".join((*lines, "report: runs/transfusion/0/report.html"))
