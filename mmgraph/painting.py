@@ -32,6 +32,7 @@ from mmgraph.sequence import Sample, Span, lay_out
 from mmgraph.tokenizers import Tokenizer
 
 Watch = Callable[[Tensor, "Tensor | None"], None]
+Read = Callable[[Tensor, "Tensor | None"], "tuple[Tensor, Tensor | None]"]
 
 
 @torch.inference_mode()
@@ -124,12 +125,21 @@ def picture_tokens(
         scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
         span, prefix, n = prefix_of(model, samples, seed, contrast=scale != 1.0)
         head = head_of(model, span)
-        blocks = isinstance(model.assembler.piece(span, n).order, tuple)
-        loop = _in_turn if head.shift else _by_block if blocks else _at_once
+        rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
         steps = n if head.shift else num_steps or model.sampling.num_steps
         random = SampleRandom(seed, [sample.key for sample in samples])
         allowed = model.vocabulary.allowed(span.tokenizer) if head.discrete else None
-        run, shape = loop(model, head, span, prefix, len(samples), n, _Guide(head, scale, allowed), use_cache, watch)
+        guide = _Guide(head, scale, allowed)
+        read = _reads(model, head, span, prefix, n, use_cache)
+
+        def run(inputs: Tensor, time: Tensor | None) -> Tensor:
+            if watch is not None:
+                watch(inputs, time)
+            inputs = inputs.to(model.device).repeat(copies, *[1] * (inputs.ndim - 1))
+            return guide(head.predict(*read(inputs, time)), rows)
+
+        lead = (rows,) if head.shift else (rows, n)
+        shape = lead if head.discrete else (*lead, model.tokenizer(span.tokenizer).token_dim)
         for tokens in head.sample(run, shape, num_steps=steps, random=random, temperature=temperature):
             found = head.arrange(tokens)
             yield model.vocabulary.codes(span.tokenizer, found) if head.discrete else found
@@ -150,83 +160,22 @@ class _Guide:
         return given if self.allowed is None else given.masked_fill(~self.allowed, -torch.inf)
 
 
-def _at_once(
-    model: UnifiedModel,
-    head: Head,
-    span: Span,
-    prefix: Assembly,
-    rows: int,
-    n: int,
-    guide: _Guide,
-    use_cache: bool,
-    watch: Watch | None,
-) -> tuple[Any, tuple[int, ...]]:
-    """Return a run over the whole span, and the shape of its tokens."""
-    copies = prefix.layout.shape[0] // rows
+def _reads(model: UnifiedModel, head: Head, span: Span, prefix: Assembly, n: int, use_cache: bool) -> Read:
+    """Return what gives hidden states and conditioning for inputs: the whole span, a block, or one token a time."""
+    if head.shift:
+        turns: Any = (CachedTurnReader if use_cache else PlainTurnReader)(model, prefix, span, n)
+        return lambda inputs, time: (turns.read(inputs) if inputs.numel() else turns.prefill(), None)
     piece = model.assembler.piece(span, n)
-    layout, _ = lay_out([[(piece,)] for _ in range(rows * copies)])
-    width = layout.shape[1]
-    places = torch.arange(rows * copies * width).view(-1, width)
-    reader: Any = CachedSpanReader(model, prefix, layout) if use_cache else PlainSpanReader(model, prefix, layout)
+    if isinstance(piece.order, tuple):
+        blocks: Any = (CachedBlockReader if use_cache else PlainBlockReader)(model, prefix, span, n)
+        return lambda inputs, time: (blocks.read(inputs), None)
+    rows = prefix.layout.shape[0]
+    layout, _ = lay_out([[(piece,)] for _ in range(rows)])
+    places = torch.arange(rows * layout.shape[1]).view(rows, -1)
+    whole: Any = (CachedSpanReader if use_cache else PlainSpanReader)(model, prefix, layout)
 
-    def run(inputs: Tensor, time: Tensor | None) -> Tensor:
-        if watch is not None:
-            watch(inputs, time)
-        inputs = inputs.to(model.device)
-        times = torch.ones(0) if time is None else time.repeat(copies)
-        tokens = inputs.repeat(copies, *[1] * (inputs.ndim - 1))
-        group = Group(span.tokenizer, span.connector, tokens, places, head=span.head)
-        return guide(head.predict(*reader.read(group, times)), rows)
+    def read(inputs: Tensor, time: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        times = torch.ones(0) if time is None else time.repeat(rows // len(time))
+        return whole.read(Group(span.tokenizer, span.connector, inputs, places, head=span.head), times)
 
-    shape = (rows, n) if head.discrete else (rows, n, model.tokenizer(span.tokenizer).token_dim)
-    return run, shape
-
-
-def _by_block(
-    model: UnifiedModel,
-    head: Head,
-    span: Span,
-    prefix: Assembly,
-    rows: int,
-    n: int,
-    guide: _Guide,
-    use_cache: bool,
-    watch: Watch | None,
-) -> tuple[Any, tuple[int, ...]]:
-    """Return a run over one block after another, and the shape of the whole."""
-    copies = prefix.layout.shape[0] // rows
-    reader: Any = (CachedBlockReader if use_cache else PlainBlockReader)(model, prefix, span, n)
-
-    def run(inputs: Tensor, time: Tensor | None) -> Tensor:
-        if watch is not None:
-            watch(inputs, time)
-        return guide(head.predict(reader.read(inputs.to(model.device).repeat(copies, *[1] * (inputs.ndim - 1)))), rows)
-
-    return run, (rows, n) if head.discrete else (rows, n, model.tokenizer(span.tokenizer).token_dim)
-
-
-def _in_turn(
-    model: UnifiedModel,
-    head: Head,
-    span: Span,
-    prefix: Assembly,
-    rows: int,
-    n: int,
-    guide: _Guide,
-    use_cache: bool,
-    watch: Watch | None,
-) -> tuple[Any, tuple[int, ...]]:
-    """Return a run from the last token to the next, and the shape of one drawing."""
-    copies = prefix.layout.shape[0] // rows
-    reader: Any = (CachedTurnReader if use_cache else PlainTurnReader)(model, prefix, span, n)
-
-    def run(last: Tensor, time: Tensor | None) -> Tensor:
-        if watch is not None:
-            watch(last, time)
-        if last.numel() == 0:
-            hidden = reader.prefill()
-        else:
-            hidden = reader.read(last.to(model.device).repeat(copies, *[1] * (last.ndim - 1)))
-        return guide(head.predict(hidden), rows)
-
-    return run, (rows,) if head.discrete else (rows, model.tokenizer(span.tokenizer).token_dim)
+    return read
