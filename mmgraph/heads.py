@@ -35,7 +35,6 @@ class Prepared:
         targets: What is scored, same leading shape.
         score_mask: Which positions are scored, `(N, n)` bool.
         time: Noise level per span `(N,)`, 0 = noise and 1 = data; None if the objective has none.
-        order: Order of the positions relative to the span's start `(N, n)`; None = the head's `order`.
         noise: The noise that was added, so that a comparison can repeat it.
         levels: Noise level of each position `(N, n, ...)`, where the head denoises every token on its own.
     """
@@ -44,7 +43,6 @@ class Prepared:
     targets: Tensor
     score_mask: Tensor
     time: Tensor | None = None
-    order: Tensor | None = None
     noise: Tensor | None = None
     levels: Tensor | None = None
 

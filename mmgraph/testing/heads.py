@@ -86,11 +86,8 @@ class HeadSuite(Suite):
         head, _ = self._built()
         prepared = head.prepare(self._tokens(), random=_random())
         lead = tuple(self._tokens().shape[:2])
-        for name in ("inputs", "targets", "score_mask", "order"):
-            found = getattr(prepared, name)
-            if found is None and name == "order":
-                continue
-            shape = tuple(found.shape)
+        for name in ("inputs", "targets", "score_mask"):
+            shape = tuple(getattr(prepared, name).shape)
             expect(shape[:2] == lead, f"`{name}` is {shape}; its leading axes must be {lead}.")
         dtype = prepared.score_mask.dtype
         expect(dtype == torch.bool, f"`score_mask` is {dtype}; expected torch.bool.")
