@@ -34,9 +34,13 @@ def executed(page: Path) -> bool:
 
 
 def quickstart(runner: Runner) -> None:
-    """Leave what the quickstart leaves and prints, which the README's test runs: here it is the measured run."""
+    """Leave what the quickstart leaves and prints, which the README's test runs: here it is the measured run.
+
+    Beside it lies what a clone holds and pages read: the committed results.
+    """
     from mmgraph.cli.evaluate import summary
 
+    shutil.copytree(DOCS / "results", runner.folder / "docs" / "results")
     run = runner.folder / "runs" / "transfusion" / "0"
     run.mkdir(parents=True)
     shutil.copy(DOCS / "results" / "transfusion-0.json", run / "metrics.json")
