@@ -68,6 +68,9 @@ def summary(found: Mapping[str, Any]) -> str:
             rows.append((f"caption, {population}", label, score["value"], score.get("chance")))
     for kind, score in found.get("understanding", {}).items():
         rows.append(("answer, unseen", kind, score["accuracy"], score.get("chance")))
+    if not rows:  # a model of texts
+        for task, losses in found.get("losses", {}).items():
+            rows += [(f"{task}, unseen", f"{head} loss", loss["value"], None) for head, loss in losses.items()]
     shown = [
         (what, name, f"{value:.3f}", "" if chance is None else f"{chance:.3f}") for what, name, value, chance in rows
     ]

@@ -20,6 +20,8 @@ from mmgraph.sequence import Sample
 
 QUESTION_TASKS = ("name", "ask")
 DRAW_TASK = "draw"
+TASKS = (*QUESTION_TASKS, DRAW_TASK)
+"""Those that are about pictures; of any other task, the held-out loss is measured."""
 
 
 @dataclass(frozen=True, eq=False)

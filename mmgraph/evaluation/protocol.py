@@ -203,10 +203,12 @@ def _material(dataset: Dataset, split: Split) -> tuple[dict[str, list[Caption]],
     captions = {population: examples.captions(dataset, name, SAMPLES) for population, name in splits.items()}
     asked = {population: examples.questions(dataset, name, SAMPLES) for population, name in splits.items()}
     for population, name in splits.items():
-        if not captions[population] and not asked[population]:
+        others = [task for task, weight in dataset.tasks.items() if weight > 0 and task not in examples.TASKS]
+        texts = any(dataset.evaluation(name, task, 1) for task in others)
+        if not (captions[population] or asked[population] or texts):
             raise RunError(
                 f"{type(dataset).__name__} has nothing to measure in split '{name}' under protocol "
-                f"'{dataset.protocol}': no captions and no questions about pictures for the tasks "
+                f"'{dataset.protocol}': no captions, no questions about pictures and no texts for the tasks "
                 f"{', '.join(task for task, weight in dataset.tasks.items() if weight > 0)}."
             )
     return captions, asked

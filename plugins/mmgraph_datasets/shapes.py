@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from mmgraph.datasets import Dataset, Protocol, Split
 from mmgraph.errors import UsageError, nearest
 from mmgraph.sequence import Sample, Segment
 from mmgraph_datasets.division import PROTOCOL_VERSION, SPLITS, hold_out_evenly, split_of
+from mmgraph_datasets.shapes_cooccurrence import PROBES, bias, lures, pair, probe, probes
 from mmgraph_datasets.shapes_grammar import (
     ANSWERS,
     COUNTS,
+    PROBE,
+    USUAL,
     Question,
     ask,
     canonical,
@@ -27,7 +31,7 @@ from mmgraph_datasets.shapes_grammar import (
     caption_entropy,
 )
 from mmgraph_datasets.shapes_oracle import check
-from mmgraph_datasets.shapes_world import COLOURS, MAX_OBJECTS, SHAPES, render, scene
+from mmgraph_datasets.shapes_world import COLOURS, MAX_OBJECTS, SHAPES, Scene, render, scene
 
 WORLD = "shapes"
 
@@ -38,10 +42,15 @@ class ShapesDataset(Dataset):
     Scene i is a function of (world_seed, i). Captions tell size, colour, shape and place of each thing, or
     the relation of two; a picture is named by one canonical caption. Questions: colour, shape, size, place,
     count, exists and relation (yes and no equally often: exactly in evaluation, by a fair coin in training),
-    and of two hops: `what colour is the thing left of the red square ?`.
+    and of two hops: `what colour is the thing left of the red square ?`. The question `probe` asks for a shape
+    alone, `is there a bar ?`, where `questions` names it. An evaluation tells five kinds of it apart, and where the
+    right answer is no, 1 - accuracy is the rate of false yes. For the last of the shapes (of all: the bar) they are
+    `probe_companion` (it is there), `probe_adversarial` (it is not, but a ring is: the scenes that `cooccurrence`
+    makes rare) and `probe_popular` (neither is); for another shape `probe_present` and `probe_random`.
 
-    The task `write` gives a caption alone, without its picture: language modelling with a known floor, which
-    `entropy` computes. It is one of the tasks only where it is asked for.
+    Two tasks without pictures are there where they are asked for: `write` gives a caption alone, language modelling
+    with a known floor, which `entropy` computes; `guess` gives a question and its answer, which teaches what the
+    answers to a question are, and no more.
 
     An item is an int: the number of its scene.
 
@@ -50,7 +59,7 @@ class ShapesDataset(Dataset):
 
     Args:
         batch_size: Samples per step and process.
-        tasks: Weight of each task (draw, name, ask, write) in training; None: draw, name and ask alike.
+        tasks: Weight of each task (draw, name, ask, write, guess) in training; None: draw, name and ask alike.
         protocol: `random`: each scene by itself; `grouped`: all scenes of the same things (size, colour,
             shape) on one side, wherever the things stand; `compositional`: pairs of colour and shape held
             out, 15 % of them; a scene that shows one is a test scene.
@@ -58,20 +67,31 @@ class ShapesDataset(Dataset):
         steps_per_epoch: Batches of one epoch; None: one pass over the training scenes.
         image_size: Side of the pictures in pixels, 16 to 64.
         num_scenes: Number of scenes, all splits together.
+        train_scenes: Train on the first so many of the training scenes; None: on all. The other splits stay whole.
         max_objects: Largest number of things in a scene, 1 to 3.
         world_seed: Another number, another world of scenes.
         num_colours: The first so many of red, green, blue, yellow, purple, black, orange, pink.
         num_shapes: The first so many of square, ring, triangle, cross, moon, bar.
         paraphrases: Whether training draws from several wordings; else the canonical caption only.
-        questions: Kinds of questions to ask; None: all that apply.
+        questions: Kinds of questions to ask; None: all that apply but `probe`.
         evaluation_scenes: Largest number of scenes that one evaluation scores.
+        cooccurrence: Probability that a training scene with a ring is made to show the last of the shapes too, in
+            place of another thing or as a second. Scenes of val and test stay uniform.
+        negative_probes: Share of the training probes that ask for the last of the shapes where a ring is without
+            it, in a training scene drawn from all such; the answer is no.
 
     Raises:
         UsageError: If a number or a kind of question is not among these, or a split has no scenes.
+
+    Reference:
+        Li et al., Evaluating Object Hallucination in Large Vision-Language Models, 2023 (arXiv 2305.10355), for
+            the probes.
+        Liu et al., Mitigating Hallucination in Large Multi-Modal Models via Robust Instruction Tuning, 2023
+            (arXiv 2306.14565), for training on questions whose answer is no.
     """
 
     protocol_version = PROTOCOL_VERSION
-    supported_tasks = (*Dataset.supported_tasks, "write")
+    supported_tasks = (*Dataset.supported_tasks, "write", "guess")
 
     def __init__(
         self,
@@ -83,6 +103,7 @@ class ShapesDataset(Dataset):
         steps_per_epoch: int | None = None,
         image_size: int = 24,
         num_scenes: int = 10_000,
+        train_scenes: int | None = None,
         max_objects: int = 2,
         world_seed: int = 0,
         num_colours: int = len(COLOURS),
@@ -90,6 +111,8 @@ class ShapesDataset(Dataset):
         paraphrases: bool = True,
         questions: list[str] | None = None,
         evaluation_scenes: int = 200,
+        cooccurrence: float = 0.0,
+        negative_probes: float = 0.0,
     ) -> None:
         tasks = dict.fromkeys(Dataset.supported_tasks, 1.0) if tasks is None else tasks
         super().__init__(batch_size, tasks, protocol=protocol, seed=seed, steps_per_epoch=steps_per_epoch)
@@ -100,6 +123,8 @@ class ShapesDataset(Dataset):
             ("num_colours", num_colours, 2, len(COLOURS)),
             ("num_shapes", num_shapes, 2, len(SHAPES)),
             ("evaluation_scenes", evaluation_scenes, 1, 10_000_000),
+            ("cooccurrence", cooccurrence, 0, 1),
+            ("negative_probes", negative_probes, 0, 1),
         ):
             if not low <= value <= high:
                 raise UsageError(f"{name} must be from {low} to {high}, not {value}.")
@@ -113,7 +138,7 @@ class ShapesDataset(Dataset):
         self.evaluation_scenes = evaluation_scenes
         self.colours, self.shapes = tuple(COLOURS)[:num_colours], SHAPES[:num_shapes]
         several = {"count", "relation", "hop_colour", "hop_shape"}
-        self.questions = [k for k in ANSWERS if k in (questions or ANSWERS) and (max_objects > 1 or k not in several)]
+        self.questions = [k for k in ANSWERS if k in (questions or USUAL) and (max_objects > 1 or k not in several)]
         if not self.questions and self.tasks.get("ask", 0) > 0:
             raise UsageError(f"the questions {', '.join(questions or ())} need max_objects of 2 or 3.")
         possible = {*self.colours, *self.shapes, *COUNTS[:max_objects]}
@@ -121,6 +146,7 @@ class ShapesDataset(Dataset):
             kind: tuple(a for a in answers if a in possible or kind in ("size", "place", "exists", "relation"))
             for kind, answers in ANSWERS.items()
         }
+        self._choices.update(dict.fromkeys(PROBES, ANSWERS[PROBE]))
         self.scenes = [
             scene(world_seed, i, max_objects=max_objects, colours=self.colours, shapes=self.shapes)
             for i in range(num_scenes)
@@ -129,20 +155,50 @@ class ShapesDataset(Dataset):
         self.pairs = hold_out_evenly(self.colours, self.shapes, WORLD)
         self._items: dict[Split, list[int]] = {split: [] for split in SPLITS}
         for i in range(num_scenes):
-            self._items[self._split(i)].append(i)
+            self._items[self._split(i, self.scenes[i])].append(i)
+        if train_scenes is not None and not 1 <= train_scenes <= len(self._items["train"]):
+            most = len(self._items["train"])
+            raise UsageError(f"train_scenes must be from 1 to the {most} training scenes, not {train_scenes}.")
+        self._items["train"] = self._items["train"][:train_scenes]
         if not all(self._items.values()):
             sizes = ", ".join(f"{split} {len(items)}" for split, items in self._items.items())
             raise UsageError(f"{num_scenes} scenes leave a split empty ({sizes}); raise num_scenes.")
+        self.cooccurrence, self.negative_probes = cooccurrence, negative_probes
+        self._lures = self._bias()
         self._pictures = torch.empty(num_scenes, 3, image_size, image_size, dtype=torch.uint8)
         self._drawn = bytearray(num_scenes)
 
-    def _split(self, number: int) -> Split:
+    def _split(self, number: int, pictured: Scene) -> Split:
         if self.protocol == "compositional":
-            shown = {self.pairs[t.colour, t.shape] for t in self.scenes[number].things}
+            shown = {self.pairs[t.colour, t.shape] for t in pictured.things}
             return "test" if "test" in shown else "val" if "val" in shown else "train"
         if self.protocol == "grouped":
-            return split_of(WORLD, "grouped", self.scenes[number].key)
+            return split_of(WORLD, "grouped", pictured.key)
         return split_of(WORLD, "random", self.world_seed, number)
+
+    def _bias(self) -> list[int]:
+        """Change training scenes as `cooccurrence` asks; return those with a ring alone that are left."""
+        if self.cooccurrence and (self.max_objects < 2 or len(self.shapes) < 3):
+            raise UsageError("cooccurrence needs max_objects of 2 or more and num_shapes of 3 or more.")
+        if PROBE in self.questions and len(self.shapes) < 3:
+            raise UsageError(f"the question {PROBE} needs num_shapes of 3 or more, not {len(self.shapes)}.")
+        if self.negative_probes and PROBE not in self.questions:
+            raise UsageError(f"negative_probes needs the question {PROBE}; questions has {', '.join(self.questions)}.")
+        if self.cooccurrence:
+            bias(
+                self.scenes,
+                self._items["train"],
+                self.cooccurrence,
+                shapes=self.shapes,
+                colours=self.colours,
+                seed=f"{WORLD}:companion:{self.world_seed}",
+                allowed=lambda number, changed: self._split(number, changed) == "train",
+            )
+        left = [i for i in self._items["train"] if lures(self.scenes[i], self.shapes)] if self.negative_probes else []
+        if self.negative_probes and not left:
+            first, companion = pair(self.shapes)
+            raise UsageError(f"negative_probes finds no training scene with a {first} and no {companion}.")
+        return left
 
     # -- the contract -------------------------------------------------------------------------------------
 
@@ -167,8 +223,13 @@ class ShapesDataset(Dataset):
             return self._draw(item, caption(self.scenes[item], rng) if self.paraphrases else None)
         if task == "write":
             return self._write(item, rng)
+        if task == "guess":
+            return blind(self.sample(split, item, "ask", rng))
         if task == "ask":
             for kind in rng.sample(self.questions, len(self.questions)):
+                if kind == PROBE and split == "train" and rng.random() < self.negative_probes:
+                    item = rng.choice(self._lures)
+                    return self._ask(item, probe(self.scenes[item], self.shapes[-1], self.shapes))
                 found = self._questions(split, item, kind, rng)
                 if found:
                     return self._ask(item, rng.choice(found))
@@ -196,10 +257,11 @@ class ShapesDataset(Dataset):
                 found.append(self._name(item))
             elif task == "write":
                 found.append(self._write(item, random.Random(f"{WORLD}:write:{self.world_seed}:{item}")))
-            elif task == "ask":
+            elif task in ("ask", "guess"):
                 rng = random.Random(f"{WORLD}:ask:{self.world_seed}:{item}")
                 for kind in self.questions:
-                    asked = [self._ask(item, q) for q in self._questions(split, item, kind, rng)]
+                    asked = [self._ask(item, q) for q in self._questions(split, item, kind, rng, training=False)]
+                    asked = [blind(sample) for sample in asked] if task == "guess" else asked
                     if limit is None or len(found) + len(asked) <= limit:
                         found += asked
         return found
@@ -216,8 +278,10 @@ class ShapesDataset(Dataset):
         The training scenes are draws of this distribution, so it bounds the loss on new scenes.
 
         Raises:
-            UsageError: Under the grouped protocol, whose split has no closed form.
+            UsageError: Under the grouped protocol or with `cooccurrence`, which have no closed form.
         """
+        if self.cooccurrence:
+            raise UsageError("the entropy of captions has no closed form under cooccurrence; set it to 0.")
         if self.protocol == "grouped":
             raise UsageError("the entropy of captions is exact under protocols random and compositional only.")
         allowed = None
@@ -227,11 +291,15 @@ class ShapesDataset(Dataset):
 
     # -- parts of samples -----------------------------------------------------------------------------------
 
-    def _questions(self, split: Split, item: int, kind: str, rng: random.Random) -> list[Question]:
+    def _questions(
+        self, split: Split, item: int, kind: str, rng: random.Random, *, training: bool = True
+    ) -> list[Question]:
         """Return the questions of a kind; the no of `exists` shows a thing of another scene of the split.
 
         So that a pair never seen in training is no sign of a yes.
         """
+        if kind == PROBE:
+            return probes(self.scenes[item], self.shapes, rng, training=training)
         absent = None
         if kind == "exists":
             shown = {(t.colour, t.shape) for t in self.scenes[item].things}
@@ -282,3 +350,8 @@ class ShapesDataset(Dataset):
             for kind in self.questions:
                 for asked in self._questions("train", item, kind, rng):
                     yield from (asked.text, asked.answer)
+
+
+def blind(asked: Sample) -> Sample:
+    """Return a sample without its picture."""
+    return replace(asked, segments=asked.segments[1:], task="guess")

@@ -23,6 +23,7 @@ from mmgraph_datasets.shapes_world import (
 
 COUNTS = ("one", "two", "three")
 YES, NO = "yes", "no"
+PROBE = "probe"
 ANSWERS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
     "shape": SHAPES,
@@ -33,8 +34,11 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "relation": (NO, YES),
     "hop_colour": tuple(COLOURS),
     "hop_shape": SHAPES,
+    PROBE: (NO, YES),
 }
-"""Every kind of question and all of its answers."""
+"""Every kind of question and all of its answers; probes are made in `shapes_cooccurrence`."""
+USUAL = tuple(kind for kind in ANSWERS if kind != PROBE)
+"""The kinds that are asked where none are chosen."""
 
 _TOLD = (
     (),

@@ -131,16 +131,19 @@ def scene(
 ) -> Scene:
     """Return scene `number` of a world; every attribute is uniform and independent of the others."""
     rng = random.Random(f"shapes:{world_seed}:{number}")
-    things = []
-    for place in rng.choice(layouts(rng.randint(1, max_objects))):
-        colour, shape, size = rng.choice(colours), rng.choice(shapes), rng.choice(tuple(SIZES))
-        radius = rng.uniform(*SIZES[size])
-        row, column = divmod(place, 3)
-        wander = ROOM - radius
-        x, y = (CENTERS[c] + rng.uniform(-wander, wander) for c in (column, row))
-        r, g, b = (max(0, min(255, v + rng.randint(-COLOUR_JITTER, COLOUR_JITTER))) for v in COLOURS[colour])
-        things.append(Thing(colour, shape, size, PLACES[place], x, y, radius, (r, g, b)))
-    return Scene(tuple(things))
+    places = rng.choice(layouts(rng.randint(1, max_objects)))
+    return Scene(tuple(draw_thing(rng, place, colours, shapes) for place in places))
+
+
+def draw_thing(rng: random.Random, place: int, colours: Sequence[str], shapes: Sequence[str]) -> Thing:
+    """Return a thing at the place of this number; all else is uniform."""
+    colour, shape, size = rng.choice(colours), rng.choice(shapes), rng.choice(tuple(SIZES))
+    radius = rng.uniform(*SIZES[size])
+    row, column = divmod(place, 3)
+    wander = ROOM - radius
+    x, y = (CENTERS[c] + rng.uniform(-wander, wander) for c in (column, row))
+    r, g, b = (max(0, min(255, v + rng.randint(-COLOUR_JITTER, COLOUR_JITTER))) for v in COLOURS[colour])
+    return Thing(colour, shape, size, PLACES[place], x, y, radius, (r, g, b))
 
 
 def coverage(shape: str, x: float, y: float, radius: float, width: int, height: int, samples: int) -> np.ndarray:

@@ -16,11 +16,12 @@ def make_run(tmp_path, monkeypatch):
     """Write the run directory of a tiny untrained model on a world of squares."""
     monkeypatch.setattr(imports, "_named", {*imports._named, world.__package__})
 
-    def make(name: str = "squares/3", *, training: bool = True, **options: object) -> Path:
+    def make(name: str = "squares/3", *, training: bool = True, data: str = "", **options: object) -> Path:
         run = tmp_path / name
         (run / "logs").mkdir(parents=True)
-        data = {"class_path": f"{world.__name__}.Squares", "init_args": {"count": 40, **options}}
-        text = "# recipe: squares\n" + yaml.safe_dump({"seed_everything": 3, "data": data})
+        arguments = options if data else {"count": 40, **options}
+        section = {"class_path": data or f"{world.__name__}.Squares", "init_args": arguments}
+        text = "# recipe: squares\n" + yaml.safe_dump({"seed_everything": 3, "data": section})
         (run / "config.yaml").write_text(text)
         (run / "logs" / "metrics.csv").write_text("step,train_loss,val_loss\n0,3.0,\n1,2.5,2.8\n2,2.0,\n")
         if training:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from mmgraph import registry
+from mmgraph.cli.evaluate import summary
 from mmgraph.errors import RunError, UsageError
 from mmgraph.evaluation import evaluate, schema, write_report
 from mmgraph.metrics import PictureMetric
@@ -127,6 +128,16 @@ def test_a_model_that_only_draws_answers_nothing(make_run):
     assert found["understanding"] == found["understanding_trained"] == {}
     assert set(found["generation"]["unseen"]) == {"recall_at_1", "recall_at_10"}
     assert "Names and answers" not in (run / "report.html").read_text()
+
+
+def test_a_model_of_texts_alone_is_measured_by_its_loss(make_run):
+    run = make_run(data="mmgraph.datasets.shapes", tasks={"write": 1.0, "guess": 1.0}, num_scenes=60, image_size=16)
+    found = evaluate(run, **QUICK)
+    assert found["understanding"] == found["generation"] == {}
+    assert set(found["losses"]) == {"write", "guess"}
+    lines = summary(found).splitlines()
+    assert sorted(line.split()[0] for line in lines[1:]) == ["guess,", "write,"]
+    assert f"{found['losses']['guess']['text']['value']:.3f}" in "\n".join(lines)
 
 
 def test_the_run_names_itself_where_no_figures_of_the_training_exist(make_run):

@@ -362,3 +362,25 @@ def test_the_data_set_checks_and_bounds(world):
 def test_wrong_options_are_refused(options, said):
     with pytest.raises(UsageError, match=said):
         shapes(**{"num_scenes": 300, **options})
+
+
+def test_guess_is_ask_without_the_picture() -> None:
+    data = shapes(8, {"guess": 1}, num_scenes=150, evaluation_scenes=20)
+    assert_conforms("datasets", shapes, make=lambda: shapes(8, {"guess": 1}, num_scenes=150, evaluation_scenes=20))
+    for asked, guessed in zip(data.evaluation("val", "ask"), data.evaluation("val", "guess"), strict=True):
+        assert guessed.task == "guess"
+        assert [segment.modality for segment in guessed.segments] == ["text", "text"]
+        assert guessed.segments == asked.segments[1:]
+        assert (guessed.key, guessed.meta) == (asked.key, asked.meta)
+    item = data.items("train")[0]
+    drawn = [data.sample("train", item, task, random.Random(3)) for task in ("ask", "guess")]
+    assert drawn[1].segments == drawn[0].segments[1:]
+
+
+def test_fewer_training_scenes_leave_the_other_splits_whole() -> None:
+    whole, part = shapes(num_scenes=300), shapes(num_scenes=300, train_scenes=40)
+    assert part.items("train") == whole.items("train")[:40]
+    for split in ("val", "test"):
+        assert part.items(split) == whole.items(split)
+    with pytest.raises(UsageError, match=f"from 1 to the {len(whole.items('train'))} training scenes, not 301"):
+        shapes(num_scenes=300, train_scenes=301)
