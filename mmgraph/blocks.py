@@ -25,6 +25,9 @@ class Block(Configured, nn.Module, ABC):
     reads_memory: ClassVar[bool] = False
     """Whether it attends to `sequence.memory`; a model whose blocks do not refuses spans placed there."""
 
+    modalities: tuple[str, ...] | None = None
+    """Modalities that it has weights for; None: any. A model refuses spans of others."""
+
     @abstractmethod
     def build(self, dim: int, condition_dim: int) -> None:
         """Create the parameters for this model width and width of the conditioning vectors."""
@@ -44,6 +47,10 @@ class Block(Configured, nn.Module, ABC):
             sequence: Layout, mask, memory and conditioning.
             cache: Keys and values of earlier positions, extended in place.
         """
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Return numbers about the last forward pass in training, by name, which the model logs; most have none."""
+        return {}
 
 
 __getattr__, __dir__ = registry.lazy("blocks")

@@ -43,9 +43,28 @@ class Connector(Configured, nn.Module, ABC):
     text_aware: ClassVar[bool] = False
     """Whether `forward` wants the sample's context texts (instruction-aware queries); others get None."""
 
+    fuses: ClassVar[bool] = False
+    """Whether it can join the tokens of a second tokenizer to a span's own (`build_beside`, `fuse`)."""
+
     @abstractmethod
     def build(self, tokenizer: Tokenizer, dim: int) -> None:
         """Create the parameters for this tokenizer and model width."""
+
+    def build_beside(self, tokenizer: Tokenizer, beside: Tokenizer) -> None:
+        """Create the parameters for a second tokenizer, after `build`; only where `fuses` is True.
+
+        Args:
+            tokenizer: The span's own.
+            beside: The one that reads the same contents beside it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} fuses nothing")
+
+    def fuse(self, tokens: Tensor, beside: Tensor) -> Tensor:
+        """Return `(N, m, D)` embeddings of tokens `(N, n, d)` and a second tokenizer's `(N, k, e)`, of one content.
+
+        Only where `fuses` is True; `forward` then embeds spans that the second tokenizer does not read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} fuses nothing")
 
     @abstractmethod
     def num_tokens(self, n: int) -> int:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head
-from mmgraph.models.assembly import Assembly, Group
+from mmgraph.models.assembly import Assembly
+from mmgraph.models.grouping import Group
 from mmgraph.models.unified import UnifiedModel
 from mmgraph.prompting import Guidance, evaluating, guidance_scale, head_of, prefix_of
 from mmgraph.randomness import SampleRandom

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head
-from mmgraph.models.assembly import Assembly, without
+from mmgraph.models.assembly import Assembly
+from mmgraph.models.conditions import without
 from mmgraph.models.unified import UnifiedModel
 from mmgraph.randomness import SampleRandom
 from mmgraph.sequence import Sample, Span

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmgraph.cache import Cache
-from mmgraph.models.assembly import Assembly, Group
+from mmgraph.models.assembly import Assembly
+from mmgraph.models.grouping import Group
 from mmgraph.models.unified import UnifiedModel
 from mmgraph.sequence import Layout, Piece, Span, lay_out
 
@@ -165,7 +166,7 @@ class CachedTurnReader:
         """Read one more token a row, `(N, 1)` ids or `(N, 1, d)`; return the hidden states `(N, D)`."""
         span = self.span
         group = Group(span.tokenizer, span.connector, tokens, self.places, head=span.head, offset=self.drawn)
-        layout = replace(self.one, position=self.one.position + self.drawn)
+        layout = _later(self.one, self.drawn)
         self.drawn += 1
         return read(self.model, Assembly(layout, self.ids, torch.ones(0), [group]), self.cache, commit=True)[0][:, -1]
 
@@ -212,7 +213,7 @@ class CachedBlockReader:
         span, m = self.span, inputs.shape[1]
         piece = Piece(m, span.modality, "target", 0, "full", span.visible)
         layout = lay_out([[(piece,)]] * self.rows)[0].to(self.model.device)
-        layout = replace(layout, position=layout.position + self.drawn)
+        layout = _later(layout, self.drawn)
         places = torch.arange(self.rows * m).view(self.rows, m)
         group = Group(span.tokenizer, span.connector, inputs, places, head=span.head, offset=self.drawn)
         self.drawn += m
@@ -241,6 +242,11 @@ class PlainBlockReader:
         group = Group(span.tokenizer, span.connector, known, places, head=span.head)
         reader = PlainSpanReader(self.model, self.prefix, lay_out([[(piece,)]] * rows)[0])
         return reader.read(group, torch.ones(0))[0][:, -inputs.shape[1] :]
+
+
+def _later(layout: Layout, drawn: int) -> Layout:
+    """Return the layout of a span's next tokens, after `drawn` of them: in the same span as those."""
+    return replace(layout, position=layout.position + drawn, span=layout.span - (1 if drawn else 0))
 
 
 def prefill(model: UnifiedModel, prefix: Assembly, cache: Cache) -> Tensor:

@@ -27,6 +27,8 @@ KINDS = (
     "connectors",
     "blocks",
     "heads",
+    "graph_samplers",
+    "graph_encoders",
     "datasets",
     "metrics",
     "recipes",

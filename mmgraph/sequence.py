@@ -66,7 +66,7 @@ class Span:
     Args:
         item: Index of the segment it comes from.
         modality: Modality of its positions, which routes experts.
-        tokenizer: Name of the tokenizer in the model.
+        tokenizer: Name of the tokenizer in the model; of `queries`, the name under which they are learned.
         head: Name of the head that scores it; None for context.
         connector: Name of the connector; None for discrete tokens, which the vocabulary embeds.
         role: `target` spans are scored, `context` spans are only read.
@@ -74,8 +74,10 @@ class Span:
         visible: `all`, or `own` when only its own positions may attend to it (a noised copy).
         source: `item`, `queries` (content-free learned positions) or `null` (the condition dropped).
         target: Segment whose content is to be produced, where it is not `item`.
-        order: Attention order on the span; None takes the head's, and for context `causal` for text and
-            `full` for the rest.
+        order: Attention order on the span; None takes the head's, and for context `causal` for text and queries
+            and `full` for the rest.
+        beside: Name of a second tokenizer, whose tokens of the same content the connector fuses with these.
+        num_queries: How many positions a span of `queries` takes.
     """
 
     item: int
@@ -89,6 +91,8 @@ class Span:
     source: Literal["item", "queries", "null"] = "item"
     target: int | None = None
     order: Literal["causal", "full"] | None = None
+    beside: str | None = None
+    num_queries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmgraph.models.assembly import Assembly, Group
+from mmgraph.models.assembly import Assembly
+from mmgraph.models.grouping import Group
 from mmgraph.randomness import SampleRandom
 from mmgraph.reading import CachedSpanReader, CachedTextReader, PlainSpanReader, PlainTextReader
 from mmgraph.sequence import Sample, Segment, lay_out

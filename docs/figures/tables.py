@@ -1,7 +1,7 @@
 """Tables of what has been measured, from docs/results into the pages: `python docs/figures/tables.py`.
 
-A page says `<!-- table: NAME -->` and `<!-- end of table -->`; what stands between is replaced. Cells that nobody has
-run say so.
+A page says `<!-- table: NAME -->` and `<!-- end of table -->`; what stands between is replaced. `study NAME` is the
+study of docs/studies/NAME.yaml. Cells that nobody has run say so.
 """
 
 from __future__ import annotations
@@ -171,6 +171,95 @@ def speed() -> str:
     return markdown(("what", "median ratio", "min to max", "goal"), table)
 
 
+def connectors() -> str:
+    """What a training step costs with each connector, as a share of the same step with every token kept."""
+    rows = {(row["encoder_tokens"], row["visual_tokens"], row["connector"]): row for row in read("connectors.jsonl")}
+    sizes = ((64, 4), (64, 16), (256, 4), (256, 16), (256, 64))
+    table = []
+    for name in ("mlp", "average_pool", "locality", "token_packer", "resampler", "q_former"):
+        keeps = name == "mlp"
+        cells = [rows.get((encoder, encoder if keeps else kept, name)) for encoder, kept in sizes]
+        shown = [NOT_RUN if cell is None else f"{cell['ratio']['median']:.2f} ({_ends(cell)})" for cell in cells]
+        if keeps:  # it keeps all tokens, so its cost stands once for each number of them
+            shown = [shown[0] if place == 0 else shown[2] if place == 2 else "" for place in range(len(sizes))]
+        known = next((row for row in reversed(rows.values()) if row["connector"] == name), None)
+        more = known and known["parameters"] - known["parameters_with_linear"]
+        table.append((f"`{name}`" + (", all kept" if keeps else ""), *shown, NOT_RUN if more is None else f"{more:+,}"))
+    head = ("connector", *(f"{encoder} to {kept}" for encoder, kept in sizes), "parameters beyond `linear`, 256 to 64")
+    return markdown(head, table)
+
+
+def _ends(row: Row) -> str:
+    return f"{row['ratio']['low']:.2f} to {row['ratio']['high']:.2f}"
+
+
+def study(name: str) -> str:
+    """Each arm of a study in each measure, its answer, and the way to its page."""
+    path = DOCS / "studies" / f"{name}.yaml"
+    if not path.is_file():
+        return f"Study `{name}`: {NOT_RUN}."
+    from mmgraph.docs.recipe_tables import words
+    from mmgraph.evaluation import studies
+    from mmgraph.evaluation.studies import rows
+    from mmgraph.evaluation.tables import number
+
+    plan = studies.read(path)
+    found = studies.analyse(plan, rows.read(plan.results) if plan.results else [])
+    table = []
+    for levels in plan.combinations():
+        for arm in plan.arms:
+            cells = [arm.title, *(level for _, level in levels)]
+            own = [one for one in found.summaries if (one.arm, one.levels) == (arm.name, levels)]
+            for one in own:
+                ends = one.interval if len(one.values) > 2 else None
+                shown = f" [{number(ends[0])}, {number(ends[1])}]" if ends else ""
+                cells.append(NOT_RUN if one.mean is None else number(one.mean) + shown)
+            done = [row for row in found.rows if (row["arm"], row["factors"]) == (arm.name, dict(levels))]
+            done = [row for row in done if row["status"] == "done"]
+            for figure, unit in (("parameters", 1e6), ("visual_tokens", 1), ("steps", 1), ("cpu_seconds", 1)):
+                known = [row["training"][figure] / unit for row in done if row["training"].get(figure) is not None]
+                shown = f"{mean(known):.2f} M" if unit > 1 and known else f"{mean(known):.0f}" if known else "–"
+                cells.append(shown if done else NOT_RUN)
+            table.append((*cells, str(len(done)) if done else NOT_RUN))
+    factors = (factor.name for factor in plan.factors)
+    head = ("arm", *factors, *map(words, found.measures), "parameters", "visual tokens", "steps", "CPU-s", "seeds")
+    answer = studies.answer(found)
+    link = f"[The study's page](../generated/studies/{name}.md) has every difference and its interval."
+    return f"{markdown(head, table)}\n\n{answer} {link}"
+
+
+def graph_sampling() -> str:
+    """What a batch of neighbourhoods costs as the graph grows."""
+    rows = read("graph-sampling.jsonl")
+    table = [
+        (
+            row["sampler"],
+            f"{row['nodes']:,}",
+            f"{row['on_disk_mb']:,.0f}",
+            f"{row['sampling_ms']:.1f}",
+            f"{row['collating_ms']:.1f}",
+            f"{row['batches_per_cpu_second']:.0f}",
+            f"{row['own_mb_grew']:.1f}",
+            f"{row['mapped_mb_grew']:.1f}",
+        )
+        for row in sorted(rows, key=lambda row: (row["sampler"], row["nodes"]))
+    ]
+    head = ("sampler", "nodes", "on disk, MB", "sampling, ms", "collating, ms", "batches/CPU-s", "own MB", "mapped MB")
+    return markdown(head, table)
+
+
+def synthetic_graph() -> str:
+    """How near tiny networks come to the exact posterior, by world and arm."""
+    rows = read("synthetic-graph.jsonl")
+    arms = ("majority", "none", "mlp", "sage, rewired", "rgcn, rewired", "sage", "rgcn", "Bayes", "Bayes with labels")
+    table = []
+    for world in dict.fromkeys(row["world"] for row in rows):
+        own = [row for row in rows if row["world"] == world]
+        cells = (span([100 * row["accuracy"] for row in own if row["arm"] == arm], 0) for arm in arms)
+        table.append((world, *cells))
+    return markdown(("world", *arms), table)
+
+
 def tutorials() -> str:
     """What the course covers, with a link where the tutorial is written."""
     written = {path.stem[:2]: path.stem for path in sorted((DOCS.parent / "tutorials").glob("[0-9][0-9]_*.py"))}
@@ -187,14 +276,21 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal-seconds": equal_seconds,
     "heads": heads,
     "speed": speed,
+    "connectors": connectors,
+    "graph-sampling": graph_sampling,
+    "synthetic-graph": synthetic_graph,
     "tutorials": tutorials,
 }
-_PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- table: ([\w -]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def fill(text: str) -> str:
     """Return a page with its tables written anew."""
-    return _PLACE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n\n{found[3]}", text)
+
+    def table(name: str) -> str:
+        return study(name.removeprefix("study ")) if name.startswith("study ") else TABLES[name]()
+
+    return _PLACE.sub(lambda found: f"{found[1]}\n{table(found[2])}\n\n{found[3]}", text)
 
 
 def main(output_folder: Path = DOCS) -> list[Path]:

@@ -16,6 +16,9 @@ from pathlib import Path
 from mmgraph import registry
 from mmgraph.errors import UsageError, nearest
 
+WITHOUT_RECIPE = ("graph_encoders", "graph_samplers", "metrics")
+"""Kinds that a recipe of the template has no place for."""
+
 _INSTEAD = re.compile(r"^(?P<head>.*class_path: )(?P<path>[\w.]+)  # in place of (?P<other>[\w.]+)$")
 
 
@@ -101,7 +104,7 @@ class _Renaming:
             package / f"{self.name}.py": self._text(module),
             Path("tests", f"test_{self.name}.py"): self._text(test),
         }
-        if self.kind != "metrics":  # a metric takes no part in a training
+        if self.kind not in WITHOUT_RECIPE:
             recipe = (source / "recipes" / "template_example.yaml").read_text(encoding="utf-8")
             found[package / "recipes" / f"{self.name}_example.yaml"] = self._recipe(recipe)
         else:
@@ -122,7 +125,7 @@ class _Renaming:
             group = re.match(r'\[project\.entry-points\."mmgraph\.(\w+)"\]', section)
             if group and group[1] not in (self.kind, "recipes"):
                 continue
-            if group and group[1] == "recipes" and self.kind == "metrics":
+            if group and group[1] == "recipes" and self.kind in WITHOUT_RECIPE:
                 continue
             if group:
                 section = re.sub(rf"(?m)^({self.old}|template) = ", f"{self.name} = ", section)

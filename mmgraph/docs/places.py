@@ -49,6 +49,11 @@ class Places:
         return self.docs / "generated"
 
     @property
+    def studies(self) -> Path:
+        """Study files, whose rows lie with the results."""
+        return self.docs / "studies"
+
+    @property
     def results(self) -> Path:
         """Committed results of runs and studies."""
         return self.docs / "results"

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from mmgraph import recipes
+from mmgraph.docs import committed, recipe_tables
 from mmgraph.docs.places import Places
 from mmgraph.docs.plugin_pages import linked
 
@@ -34,11 +35,13 @@ def write(places: Places, folder: Path) -> list[tuple[str, str]]:
     folder = folder / "recipes"
     folder.mkdir(parents=True, exist_ok=True)
     pages = [("All recipes", "generated/recipes/index.md")]
+    found, golden = committed.of_recipes(places.results), committed.golden(places.results)
     rows = []
     for name in shipped(places):
         path = recipes.find(name)
         header = fields(path)
-        (folder / f"{name}.md").write_text(_page(name, path, header), encoding="utf-8")
+        measured = recipe_tables.of_recipe(found.get(name, []), golden.get(name), places.studies)
+        (folder / f"{name}.md").write_text(_page(name, path, header, measured), encoding="utf-8")
         pages.append((name, f"generated/recipes/{name}.md"))
         time, memory = (header.get(field, "").rstrip(".") for field in ("Time", "Memory"))
         rows.append(f"| [`{name}`]({name}.md) | {_sentence(recipes.title(path))} | {time} | {memory} |")
@@ -59,14 +62,13 @@ def _sentence(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def _page(name: str, path: Path, header: dict[str, str]) -> str:
+def _page(name: str, path: Path, header: dict[str, str], measured: list[str]) -> str:
     trained = path.read_text(encoding="utf-8")
-    evaluates = "mmgraph.models.UnifiedModel" in trained  # a tokenizer's own training has no report
-    commands = [f"mmgraph fit -c {name} --run runs/{name}/0"]
-    commands += [f"mmgraph evaluate --run runs/{name}/0"] if evaluates else []
+    commands = [f"mmgraph fit -c {name} --run runs/{name}/0", f"mmgraph evaluate --run runs/{name}/0"]
     parts = [f"# `{name}`\n", f"{recipes.title(path)}.\n"]
     parts += [f"**{field}.** {linked(value)}\n" for field, value in header.items()]
     parts.append("## Run it\n\n```console\n" + "\n".join(f"$ {command}" for command in commands) + "\n```\n")
+    parts += measured
     yaml = "\n".join(f"    {line}" if line else "" for line in trained.splitlines())
     parts.append(f'??? example "The YAML"\n\n    ```yaml\n{yaml}\n    ```\n')
     return "\n".join(parts)

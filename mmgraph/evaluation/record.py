@@ -13,7 +13,6 @@ from typing import Any
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError
 from mmgraph.evaluation import autoencoding, machine, schema
-from mmgraph.evaluation.drawing import image_tokenizer
 from mmgraph.metrics import PictureMetric, TextMetric
 
 RECIPE_LINE = "# recipe: "
@@ -104,10 +103,24 @@ def _training(recorded: Mapping[str, Any], model: Any) -> dict[str, Any]:
     figures = {name: recorded.get(name) for name in FIGURES}
     parameters = recorded.get("parameters") or sum(parameter.numel() for parameter in model.parameters())
     figures["parameters"] = parameters
+    figures["trained_parameters"] = recorded.get("trained_parameters")
     figures["active_parameters"] = recorded.get("active_parameters", parameters)
-    tokenizer = image_tokenizer(model)
-    figures["visual_tokens"] = model.tokenizers[tokenizer].num_tokens if tokenizer is not None else None
+    figures["visual_tokens"] = visual_tokens(model)
     return {**figures, **{name: recorded.get(name) for name in ("command", "budget", "stream")}}
+
+
+def visual_tokens(model: Any) -> int | None:
+    """Return how many positions the body reads of one picture, after the connector; None without pictures."""
+    processor = getattr(model, "processor", None)
+    if processor is None:  # an autoencoder, or two towers
+        own = getattr(model, "tokenizers", {}).values()
+        return next((one.num_tokens for one in own if one.modality == "image"), None)
+    spans = [span for span in processor.templates() if span.modality == "image"]
+    read = [span for span in spans if span.role == "context" and span.source == "item"] or spans
+    if not read:
+        return None
+    tokens = int(model.tokenizers[read[0].tokenizer].num_tokens)
+    return tokens if read[0].connector is None else int(model.connectors[read[0].connector].num_tokens(tokens))
 
 
 def _tokenizers(model: Any) -> list[dict[str, Any]]:

@@ -66,6 +66,7 @@ METRICS: dict[str, Any] = {
         "tokens_per_second": Maybe,
         "peak_memory_mb": Maybe,
         "parameters": Maybe,
+        "trained_parameters?": Maybe,
         "active_parameters": Maybe,
         "visual_tokens": Maybe,
         "command?": (str, None),

@@ -93,6 +93,9 @@ def _shapes(model: UnifiedModel) -> Table:
             if connector is not None and tokenizer.modality != "text":
                 n = str(connectors[connector].num_tokens(tokenizer.num_tokens))
             found.add_row(part, kind, gives, f"(n, D) = ({n}, {model.dim})")
+    for name, table_of in model.queries.items():
+        count = next(span.num_queries for span in templates if span.tokenizer == name)
+        found.add_row(f"queries {name}", type(table_of).__name__, "", f"(n, D) = ({count}, {model.dim})")
     for name, head in model.heads.items():
         owner = next((span.tokenizer for span in templates if span.head == name), None)
         if owner is None:
@@ -117,6 +120,9 @@ def _routing(model: UnifiedModel, assembly: Assembly) -> list[RenderableType]:
     A block with experts says so by `route(layout) -> ids`, `(B, L)` or `(B, L, k)`, -1 for none.
     """
     layout = assembly.layout
+    if any(hasattr(block, "route") for block in model.blocks):
+        with torch.no_grad():
+            model.run(model.embed(assembly))  # a router that learns tells where it sent what it read last
     kinds: dict[Kind, Tensor] = {}
     for m, modality in enumerate(MODALITIES):
         for r, role in enumerate(("context", "target")):

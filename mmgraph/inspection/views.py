@@ -141,6 +141,8 @@ def _pieces(model: UnifiedModel, assembly: Assembly) -> Iterable[PieceView]:
 
 def _describe(model: UnifiedModel, name: str, length: int) -> str:
     """Return a name for a picture's positions, with its grid where each position is one token of it."""
+    if name in model.queries:
+        return f"{length} queries"
     tokenizer: Any = model.tokenizers[name]
     try:
         rows, columns = tokenizer.grid

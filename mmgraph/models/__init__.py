@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mmgraph.models.autoencoder import Autoencoder
     from mmgraph.models.averaging import EMA
     from mmgraph.models.budget import CPUBudget
+    from mmgraph.models.conflict import GradientCosine
     from mmgraph.models.contrastive import Contrastive
     from mmgraph.models.optimization import Optimization
     from mmgraph.models.sampling import Sampling
@@ -22,6 +23,7 @@ _HOMES = {
     "CPUBudget": "budget",
     "Contrastive": "contrastive",
     "EMA": "averaging",
+    "GradientCosine": "conflict",
     "Optimization": "optimization",
     "Sampling": "sampling",
     "Stage": "stages",
@@ -35,6 +37,7 @@ __all__ = [
     "Autoencoder",
     "CPUBudget",
     "Contrastive",
+    "GradientCosine",
     "Optimization",
     "Sampling",
     "Stage",

@@ -7,53 +7,21 @@ scored against which tokens. Ragged batches and batches of one layout take the s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmgraph.errors import RunError, UsageError
-from mmgraph.heads import Head, Prepared
+from mmgraph.heads import Head
+from mmgraph.models.grouping import Group, Grouper, Placed, Scored, Words, score_words, scored_words
+from mmgraph.models.planning import Planner
 from mmgraph.randomness import SampleRandom
 from mmgraph.sequence import Layout, Piece, Sample, Span, lay_out, pack
 from mmgraph.tokenizers import Tokenizer
-from mmgraph.vocabulary import BOI, BOS, EOI, EOS, NULL, PAD, SEP, Vocabulary
-
-_MARKER = Piece(1)
-
-
-@dataclass
-class Group:
-    """Spans of one tokenizer and connector with equally many tokens: one call embeds them all.
-
-    `place` says where they go. In the sequence, `places (N, m)` are their positions in the flattened (B * L);
-    in memory, `places (N, 1)` is the marker from which on they may be attended to.
-    """
-
-    tokenizer: str
-    connector: str | None
-    tokens: Tensor  # (N, n) ids or (N, n, d)
-    places: Tensor
-    place: Literal["sequence", "memory"] = "sequence"
-    texts: Tensor | None = None  # (N,) rows of Assembly.texts, for text-aware connectors
-    head: str | None = None  # whose prepared inputs these are; None for what is read as context is
-    offset: int = 0  # place of the first token within its span
-
-    def moved(self, width: int, total: int) -> Group:
-        """Return the group for rows that were `width` long and are `total` long."""
-        return replace(self, places=self.places // width * total + self.places % width)
-
-
-@dataclass
-class Scored:
-    """Spans that one head scores."""
-
-    head: str
-    prepared: Prepared
-    places: Tensor  # (N, n) places of the hidden states that predict, in the flattened sequence
-    timed: Tensor | None  # (N,) rows of the conditioning table
+from mmgraph.vocabulary import EOI, PAD, Vocabulary
 
 
 @dataclass
@@ -69,22 +37,11 @@ class Assembly:
 
 
 @dataclass
-class _Plan:
-    """The pieces of one sample, and what fills each: a marker's id (negative - 1) or a span's number."""
+class _Tokens:
+    """The tokens of one sample's spans, by the span's number."""
 
-    spans: list[Span]
-    pieces: list[Piece]
-    fills: list[int]
-
-
-@dataclass
-class _Placed:
-    sample: int
-    number: int
-    span: Span
-    tokens: Tensor
-    place: int  # of its first token, in the flattened sequence
-    timed: int  # its row of the conditioning table, or -1
+    own: dict[int, Tensor] = field(default_factory=dict)
+    beside: dict[int, Tensor] = field(default_factory=dict)
 
 
 class Assembler:
@@ -115,13 +72,16 @@ class Assembler:
     ) -> None:
         self.tokenizers = tokenizers
         self.heads = heads
-        self.widths = widths
         self.vocabulary = vocabulary
         self.text_aware = frozenset(text_aware)
         self.text_head = text_head
         self.row_length = row_length
-        self._timed = {head_tokenizer[name] for name, head in heads.items() if head.timed}
-        self._heads = {head_tokenizer[name]: head for name, head in heads.items()}
+        self._planner = Planner(
+            widths=widths,
+            heads={head_tokenizer[name]: head for name, head in heads.items()},
+            timed={head_tokenizer[name] for name, head in heads.items() if head.timed},
+        )
+        self._grouper = Grouper(heads, widths=widths, vocabulary=vocabulary, text_aware=text_aware)
 
     def assemble(
         self,
@@ -142,15 +102,15 @@ class Assembler:
             fixed_time: One noise level for all timed targets, for paired evaluation.
         """
         tokens = self._encode(samples, spans, closed)
-        plans = [self._plan(own, tokens[s], closed) for s, own in enumerate(spans)]
+        plans = [self._planner.plan(own, tokens[s].own, closed) for s, own in enumerate(spans)]
         rows = [[s] for s in range(len(samples))]
         if self.row_length is not None:
             rows = pack([sum(piece.length for piece in plan.pieces) for plan in plans], self.row_length)
         layout, starts = lay_out([[tuple(plans[s].pieces) for s in row] for row in rows])
         height, width = layout.shape
         ids = [PAD] * (height * width)  # a list: each marker written to a tensor would cost a call
-        placed: list[_Placed] = []
-        words: list[tuple[int, list[int], int]] = []  # sample, scored text ids, place of the first
+        placed: list[Placed] = []
+        words: list[Words] = []
         timed_count = 0
         for r, row in enumerate(rows):
             for s, begin in zip(row, starts[r], strict=True):
@@ -160,212 +120,73 @@ class Assembler:
                     if fill < 0:
                         ids[place] = -fill - 1
                         continue
-                    span, found = plan.spans[fill], tokens[s][fill]
+                    span, found = plan.spans[fill], tokens[s].own[fill]
                     timed = timed_count if piece.timed else -1
                     timed_count += piece.timed
+                    if span.modality == "text":
+                        ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found).tolist()
+                        continue
                     if span.place == "memory":
                         ids[place] = EOI
-                        placed.append(_Placed(s, fill, span, found, place, -1))
-                    elif span.modality == "text":
-                        ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found).tolist()
-                    else:
-                        placed.append(_Placed(s, fill, span, found, place, timed))
+                    placed.append(Placed(s, span, found, place, timed, tokens[s].beside.get(fill)))
                 if closed:
-                    words += self._words(s, plan, begin, r * width, ids)
+                    words += scored_words(s, plan, begin, r * width, ids)
         assembly = Assembly(layout, torch.tensor(ids, dtype=torch.long).view(height, width), torch.ones(timed_count))
         if words and self.text_head is not None:
-            assembly.scored.append(self._score_words(words, random))
+            assembly.scored.append(score_words(self.text_head, self.heads[self.text_head], words, random))
         if any(entry.span.connector in self.text_aware for entry in placed):
             assembly.texts = self._texts(spans, tokens)
-        self._place(assembly, placed, random, fixed_time)
+        assembly.groups, scored = self._grouper.group(placed, assembly.times, random, fixed_time)
+        assembly.scored += scored
         return assembly
 
-    # -- tokens ---------------------------------------------------------------------------------------------
+    def piece(self, span: Span, num_tokens: int) -> Piece:
+        """Return the piece that a span of pictures (or anything but text) takes."""
+        return self._planner.piece(span, num_tokens)
 
-    def _encode(self, samples: Sequence[Sample], spans: Sequence[list[Span]], closed: bool) -> list[dict[int, Tensor]]:
+    def _encode(self, samples: Sequence[Sample], spans: Sequence[list[Span]], closed: bool) -> list[_Tokens]:
         """Return the tokens of each sample's spans, each tokenizer called once for the whole batch."""
-        wanted: dict[str, list[tuple[int, int, Any]]] = {}
+        tokens = [_Tokens() for _ in samples]
+        wanted: dict[str, dict[tuple[int, int], list[tuple[dict[int, Tensor], int]]]] = {}
         for s, own in enumerate(spans):
             for number, span in enumerate(own):
+                if span.source == "queries":
+                    tokens[s].own[number] = torch.arange(span.num_queries)
                 if span.source != "item" or (span.role == "target" and not closed):
                     continue
-                content = samples[s].segments[span.item].content
-                if content is None:
-                    raise RunError(f"segment {span.item} ({span.modality}) of sample {samples[s].key} has no content.")
-                wanted.setdefault(span.tokenizer, []).append((s, number, content))
-        tokens: list[dict[int, Tensor]] = [{} for _ in samples]
+                for name, into in ((span.tokenizer, tokens[s].own), (span.beside, tokens[s].beside)):
+                    if name is not None:  # two spans of one segment are encoded once
+                        wanted.setdefault(name, {}).setdefault((s, span.item), []).append((into, number))
         for name, entries in wanted.items():
-            contents: Any = [content for *_, content in entries]
-            if self.tokenizers[name].modality != "text":
-                shapes = {tuple(content.shape) for content in contents}
-                if len(shapes) > 1:
-                    raise UsageError(f"tokenizer '{name}' reads pictures of one shape, the batch has {sorted(shapes)}.")
-                contents = torch.stack(contents).to(self.vocabulary.output.weight.device)
-            for (s, number, _), found in zip(entries, self.tokenizers[name].encode(contents), strict=True):
-                tokens[s][number] = found
+            contents = self._contents(name, [(samples[s], item) for s, item in entries])
+            for users, found in zip(entries.values(), self.tokenizers[name].encode(contents), strict=True):
+                for into, number in users:
+                    into[number] = found
         return tokens
 
-    def _plan(self, spans: list[Span], tokens: Mapping[int, Tensor], closed: bool) -> _Plan:
-        plan = _Plan(spans, [_MARKER], [-1 - BOS])
+    def _contents(self, name: str, items: Sequence[tuple[Sample, int]]) -> Any:
+        """Return the contents of segments as a tokenizer takes them: texts as they are, pictures stacked."""
+        contents: list[Any] = []
+        for sample, item in items:
+            segment = sample.segments[item]
+            if segment.content is None:
+                raise RunError(f"segment {item} ({segment.modality}) of sample {sample.key} has no content.")
+            contents.append(segment.content)
+        if self.tokenizers[name].modality == "text":
+            return contents
+        shapes = {tuple(content.shape) for content in contents}
+        if len(shapes) > 1:
+            raise UsageError(f"tokenizer '{name}' reads pictures of one shape, the batch has {sorted(shapes)}.")
+        return torch.stack(contents).to(self.vocabulary.output.weight.device)
 
-        def mark(marker: int) -> None:
-            plan.pieces.append(_MARKER)
-            plan.fills.append(-1 - marker)
-
-        after_text = False
-        for number, span in enumerate(spans):
-            if span.source == "null":
-                mark(NULL[span.modality])
-                after_text = False
-                continue
-            opened = span.role == "target" and not closed
-            if span.modality == "text":
-                if after_text:
-                    mark(SEP)
-                if opened:
-                    return plan
-                if len(tokens[number]):
-                    order = span.order or "causal"
-                    plan.pieces.append(Piece(len(tokens[number]), "text", span.role, number, order, span.visible))
-                    plan.fills.append(number)
-                after_text = True
-                continue
-            mark(BOI)
-            if opened:
-                return plan
-            if span.place == "memory":  # its end marker keeps its place: from there on it is seen
-                plan.pieces.append(_MARKER)
-                plan.fills.append(number)
-            else:
-                plan.pieces.append(self.piece(span, len(tokens[number]), number))
-                plan.fills.append(number)
-                mark(EOI)
-            after_text = False
-        if closed:
-            mark(EOS)
-        return plan
-
-    def piece(self, span: Span, num_tokens: int, number: int = 0) -> Piece:
-        """Return the piece that a span of pictures (or anything but text) takes."""
-        length = self.widths[span.connector](num_tokens) if span.connector else num_tokens
-        head = self._heads.get(span.tokenizer)
-        order = span.order or (head.span_order(num_tokens) if head is not None else "full")
-        timed = span.tokenizer in self._timed
-        return Piece(length, span.modality, span.role, number, order, span.visible, timed)
-
-    # -- scoring --------------------------------------------------------------------------------------------
-
-    def _words(
-        self, s: int, plan: _Plan, begin: Sequence[int], base: int, ids: list[int]
-    ) -> list[tuple[int, list[int], int]]:
-        """Return the runs of text ids that are scored: target text, begin of a target image, end of sample."""
-        runs: list[tuple[int, list[int], int]] = []
-        for k, (fill, piece) in enumerate(zip(plan.fills, plan.pieces, strict=True)):
-            if fill >= 0:
-                scored = piece.role == "target" and piece.modality == "text"
-            elif fill == -1 - BOI:
-                scored = plan.pieces[k + 1].role == "target"
-            else:
-                scored = fill == -1 - EOS and plan.spans[-1].role == "target"
-            if not scored:
-                continue
-            place = base + begin[k]
-            found = ids[place : place + piece.length]
-            if runs and runs[-1][2] + len(runs[-1][1]) == place:
-                runs[-1][1].extend(found)
-            else:
-                runs.append((s, found, place))
-        return runs
-
-    def _score_words(self, words: list[tuple[int, list[int], int]], random: SampleRandom) -> Scored:
-        assert self.text_head is not None
-        head = self.heads[self.text_head]
-        longest = max(len(run) for _, run, _ in words)
-        tokens = torch.tensor([run + [PAD] * (longest - len(run)) for _, run, _ in words])
-        real = torch.tensor([[True] * len(run) + [False] * (longest - len(run)) for _, run, _ in words])
-        first = torch.tensor([place for *_, place in words])
-        places = first[:, None] + torch.arange(longest) - head.shift
-        prepared = head.prepare(tokens, random=random.select([s for s, *_ in words]))
-        prepared.score_mask = prepared.score_mask & real
-        return Scored(self.text_head, prepared, torch.where(real, places, 0), None)
-
-    def _place(self, assembly: Assembly, placed: list[_Placed], random: SampleRandom, fixed_time: float | None) -> None:
-        """Prepare the targets and group all spans for embedding."""
-        kinds: dict[tuple[str, str | None, str | None, int, str], list[_Placed]] = {}
-        for entry in placed:
-            span = entry.span
-            key = (span.tokenizer, span.connector, span.head, len(entry.tokens), span.place)
-            kinds.setdefault(key, []).append(entry)
-        groups: dict[tuple[str, str | None, str | None, int, str], list[Group]] = {}
-        # in one order for every batch: two heads draw from the same sample's stream in turn
-        for (tokenizer, connector, head_name, n, where), entries in sorted(kinds.items(), key=lambda k: str(k[0])):
-            tokens = torch.stack([entry.tokens for entry in entries])
-            if connector is None:
-                tokens = self.vocabulary.ids(tokenizer, tokens)
-            width = 1 if where == "memory" else self.widths[connector](n) if connector else n
-            first = torch.tensor([entry.place for entry in entries])
-            places = first[:, None] + torch.arange(width)
-            texts = torch.tensor([entry.sample for entry in entries]) if connector in self.text_aware else None
-            if head_name is not None:
-                head = self.heads[head_name]
-                timed = torch.tensor([entry.timed for entry in entries]) if head.timed else None
-                streams = random.select([entry.sample for entry in entries])
-                time = None
-                if head.timed and fixed_time is not None:
-                    time = torch.full((len(entries),), fixed_time, device=tokens.device)
-                prepared = head.prepare(tokens, random=streams, time=time)
-                if timed is not None and prepared.time is not None:
-                    assembly.times[timed] = prepared.time.cpu().to(assembly.times.dtype)
-                assembly.scored.append(Scored(head_name, prepared, places - head.shift, timed))
-                tokens = prepared.inputs
-            own = head_name if head_name is not None and self._reads_alone(head_name, n) else None
-            part = Group(tokenizer, connector, tokens, places, where, texts, own)  # type: ignore[arg-type]
-            groups.setdefault((tokenizer, connector, own, n, where), []).append(part)
-        for parts in groups.values():
-            tokens, places = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "places"))
-            rows = [part.texts for part in parts if part.texts is not None]
-            joined = replace(parts[0], tokens=tokens, places=places, texts=torch.cat(rows) if rows else None)
-            assembly.groups.append(joined)
-
-    def _reads_alone(self, name: str, n: int) -> bool:
-        """Whether a head reads a span in another way than context is read."""
-        head = self.heads[name]
-        return head.embeds or head.places(n) is not None
-
-    def _texts(self, spans: Sequence[list[Span]], tokens: Sequence[Mapping[int, Tensor]]) -> Tensor:
+    def _texts(self, spans: Sequence[list[Span]], tokens: Sequence[_Tokens]) -> Tensor:
         """Return the ids of each sample's context texts `(samples, k)`; targets are never among them."""
         found = []
         for own, known in zip(spans, tokens, strict=True):
             parts = [
-                self.vocabulary.ids(span.tokenizer, known[number])
+                self.vocabulary.ids(span.tokenizer, known.own[number])
                 for number, span in enumerate(own)
                 if span.modality == "text" and span.role == "context" and span.source == "item"
             ]
             found.append(torch.cat(parts) if parts else torch.empty(0, dtype=torch.long))
         return pad_sequence(found, batch_first=True, padding_value=-1)
-
-
-def drop_conditions(spans: list[Span], probabilities: Mapping[str, float], draw: float) -> list[Span]:
-    """Return the spans with context of some modalities replaced by its learned null token.
-
-    Only samples whose target is not text are touched: guidance contrasts drawing with and without the
-    condition, while answers always need theirs. One draw decides all modalities, in disjoint ranges.
-
-    Args:
-        spans: Of one sample.
-        probabilities: Modality -> probability that its context is dropped.
-        draw: Uniform in [0, 1).
-    """
-    if not any(span.role == "target" and span.modality != "text" for span in spans):
-        return spans
-    threshold = 0.0
-    for modality, probability in probabilities.items():
-        if threshold <= draw < threshold + probability:
-            return without(spans, modality)
-        threshold += probability
-    return spans
-
-
-def without(spans: list[Span], modality: str) -> list[Span]:
-    """Return the spans with the context of one modality replaced by its null token."""
-    return [replace(s, source="null") if s.role == "context" and s.modality == modality else s for s in spans]

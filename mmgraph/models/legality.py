@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mmgraph.blocks import Block
+from mmgraph.connectors import Connector
 from mmgraph.errors import UsageError, nearest
 from mmgraph.heads import Head
 from mmgraph.processors import Processor
@@ -15,7 +16,7 @@ from mmgraph.tokenizers import Tokenizer
 def check_parts(
     processor: Processor,
     tokenizers: Mapping[str, Tokenizer],
-    connectors: Mapping[str, object],
+    connectors: Mapping[str, Connector],
     heads: Mapping[str, Head],
     block: Block,
 ) -> None:
@@ -26,9 +27,19 @@ def check_parts(
     """
     who = type(processor).__name__
     owners: dict[tuple[str, str], str] = {}
+    counts: dict[str, int] = {}
     for span in processor.templates():
+        if block.modalities is not None and not {"text", span.modality} <= set(block.modalities):
+            raise UsageError(
+                f"{who} makes {span.modality} spans, but the block {type(block).__name__} has weights for "
+                f"{', '.join(block.modalities) or 'nothing'} only; give it text, for the markers, and {span.modality}."
+            )
+        if span.source == "queries":
+            _check_queries(who, span, counts.setdefault(span.tokenizer, span.num_queries))
+            continue
         for kind, name, parts in (
             ("tokenizer", span.tokenizer, tokenizers),
+            ("tokenizer", span.beside, tokenizers),
             ("connector", span.connector, connectors),
         ):
             if name is not None and name not in parts:
@@ -36,11 +47,6 @@ def check_parts(
                     f"{who} makes {span.modality} spans with the {kind} '{name}', which the model does not have. "
                     f"{nearest(name, parts)} Add it under model.{kind}s."
                 )
-        if span.source == "queries":
-            raise UsageError(
-                f"{who} makes {span.modality} spans of source 'queries', but the UnifiedModel reads items only; use "
-                "another processor."
-            )
         if span.place == "memory" and not block.reads_memory:
             raise UsageError(
                 f"{who} places {span.modality} in memory, but the block {type(block).__name__} attends to the sequence "
@@ -51,14 +57,59 @@ def check_parts(
                 f"{who} places {span.modality} spans of role '{span.role}' in memory; only context that is not text "
                 "can stand there."
             )
-        for kind, part in (("connector", span.connector), ("head", span.head)):
-            owner = owners.setdefault((kind, part), span.tokenizer) if part is not None else span.tokenizer
-            if owner != span.tokenizer:
+        for kind, part, own in (
+            ("connector", span.connector, span.tokenizer),
+            ("head", span.head, span.tokenizer),
+            ("connector", span.connector if span.beside else None, span.beside),
+        ):
+            if part is None or own is None:
+                continue
+            owner = owners.setdefault((f"{kind} beside" if own == span.beside else kind, part), own)
+            if owner != own:
                 raise UsageError(
-                    f"{who} joins the {kind} '{part}' to the tokenizers '{owner}' and '{span.tokenizer}', but it is "
+                    f"{who} joins the {kind} '{part}' to the tokenizers '{owner}' and '{own}', but it is "
                     f"built for one; give each tokenizer a {kind} of its own."
                 )
+        if span.beside is not None:
+            _check_beside(who, span, connectors.get(span.connector or ""), tokenizers[span.beside])
         _check_span(span, tokenizers[span.tokenizer], heads.get(span.head or ""))
+
+
+def _check_queries(who: str, span: Span, count: int) -> None:
+    """Refuse learned queries with parts that only tokens have."""
+    for told, wrong in (
+        (f"the head '{span.head}'", span.head is not None),
+        ("a connector", span.connector is not None or span.beside is not None),
+        ("the place 'memory'", span.place == "memory"),
+        ("the modality 'text'", span.modality == "text"),
+        (f"{span.num_queries} positions", span.num_queries < 1),
+        (f"{span.num_queries} positions here and {count} there", span.num_queries != count),
+    ):
+        if wrong:
+            raise UsageError(
+                f"{who} gives the queries '{span.tokenizer}' {told}; queries are a fixed number of learned positions "
+                "in the sequence, 1 or more, which are read and not scored."
+            )
+
+
+def _check_beside(who: str, span: Span, connector: Connector | None, beside: Tokenizer) -> None:
+    """Refuse a second tokenizer where nothing can fuse it, or where it would show what is to be produced."""
+    if connector is None or not connector.fuses:
+        what = "no connector" if connector is None else f"the connector '{span.connector}' ({type(connector).__name__})"
+        raise UsageError(
+            f"{who} reads '{span.tokenizer}' and '{span.beside}' as one span, but {what} joins two tokenizers; use "
+            "a connector that does, such as fusion."
+        )
+    if beside.discrete:
+        raise UsageError(
+            f"{who} fuses '{span.tokenizer}' with '{span.beside}' ({type(beside).__name__}), which gives codes; fuse "
+            "with a continuous tokenizer."
+        )
+    if span.role == "target":
+        raise UsageError(
+            f"{who} fuses '{span.beside}' into spans of '{span.tokenizer}' that are to be produced, which would show "
+            "what they are; fuse context only."
+        )
 
 
 def _check_span(span: Span, tokenizer: Tokenizer, head: Head | None) -> None:
@@ -78,6 +129,11 @@ def _check_span(span: Span, tokenizer: Tokenizer, head: Head | None) -> None:
         raise UsageError(
             f"head '{span.head}' ({type(head).__name__}) models {needs}, but {who} gives {gives}; use a "
             f"{'discrete' if head.discrete else 'continuous'} tokenizer or another head."
+        )
+    if head.shift and span.visible == "own":
+        raise UsageError(
+            f"the spans of {who} are noised copies that only their own may see, but head '{span.head}' "
+            f"({type(head).__name__}) reads the tokens as they are; use a processor without copies, such as single."
         )
     blocks = type(head).span_order is not Head.span_order
     if span.order is not None and (blocks or (head.shift and span.order == "full")):

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmgraph.sequence import Layout
 
 if TYPE_CHECKING:
-    from mmgraph.models.assembly import Group
+    from mmgraph.models.grouping import Group
 
 
 def gather(layout: Layout, parts: list[tuple[Group, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -12,20 +12,23 @@ from torch import Tensor, nn
 from mmgraph.blocks import Block
 from mmgraph.cache import Cache
 from mmgraph.configured import Configured
-from mmgraph.connectors import Connector, TextContext
+from mmgraph.connectors import Connector
 from mmgraph.errors import UsageError, nearest
 from mmgraph.heads import Head
-from mmgraph.models.assembly import Assembler, Assembly, Group, drop_conditions
-from mmgraph.models.legality import check_names, check_parts, check_shares, check_width
-from mmgraph.models.memory import gather
+from mmgraph.models.assembly import Assembler, Assembly
+from mmgraph.models.building import Builder
+from mmgraph.models.conditions import drop_conditions
+from mmgraph.models.embedding import Embedder
+from mmgraph.models.legality import check_names, check_parts, check_shares
 from mmgraph.models.optimization import Optimization
 from mmgraph.models.sampling import Sampling
 from mmgraph.models.stages import Stage, Stages, schedule
 from mmgraph.models.time_embedding import TimeEmbedding
 from mmgraph.models.warm_start import StartFrom, start, start_tokenizers
+from mmgraph.models.weighing import Found, log_statistics, weigh
 from mmgraph.processors import Processor
 from mmgraph.randomness import SampleRandom
-from mmgraph.sequence import Layout, Memory, MultimodalSequence, Sample, Span
+from mmgraph.sequence import Layout, MultimodalSequence, Sample, Span
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
 
@@ -138,27 +141,21 @@ class UnifiedModel(Configured, lightning.LightningModule):
         """Create vocabulary, positions, connectors, heads and blocks from the fitted tokenizers."""
         if self.built:
             return
-        discrete = [name for name in self.tokenizers if self.tokenizer(name).discrete]
-        sizes = {name: self.tokenizer(name).codebook_size for name in discrete}
+        tokenizers, connectors, heads = self._parts()
+        sizes = {name: tokenizer.codebook_size for name, tokenizer in tokenizers.items() if tokenizer.discrete}
         self.vocabulary = Vocabulary(sizes, self.dim)
-        head_tokenizer: dict[str, str] = {}
-        tables = {"text": nn.Embedding(self.max_text, self.dim)}
-        for span in self.processor.templates():
-            tokenizer = self.tokenizer(span.tokenizer)
-            if span.modality != "text" and span.tokenizer not in tables:
-                width = tokenizer.num_tokens
-                if span.connector is not None:
-                    self.connector(span.connector).build(tokenizer, self.dim)
-                    width = self.connector(span.connector).num_tokens(width)
-                tables[span.tokenizer] = nn.Embedding(width, self.dim)
-            if span.head is not None and span.head in self.heads and span.head not in head_tokenizer:
-                if span.connector is not None:
-                    tokens = tokenizer.num_tokens
-                    check_width(span, tokens, self.connector(span.connector).num_tokens(tokens))
-                self.head(span.head).tokenizer_name = span.tokenizer
-                self.head(span.head).build(tokenizer, self.vocabulary, self.dim, self.condition_dim)
-                head_tokenizer[span.head] = span.tokenizer
-        self.positions = nn.ModuleDict(tables)
+        builder = Builder(
+            tokenizers,
+            connectors,
+            heads,
+            vocabulary=self.vocabulary,
+            dim=self.dim,
+            condition_dim=self.condition_dim,
+            max_text=self.max_text,
+        )
+        builder.build(self.processor)
+        self.positions = builder.positions
+        self.queries = builder.queries
         if self.condition_dim:
             self.time_embedding = TimeEmbedding(self.condition_dim)
         self.blocks = nn.ModuleList()
@@ -167,18 +164,29 @@ class UnifiedModel(Configured, lightning.LightningModule):
             block.build(self.dim, self.condition_dim)
             self.blocks.append(block)
         self.final_norm = nn.RMSNorm(self.dim, elementwise_affine=False)  # the heads' matrices can hold a gain
-        text = [name for name, tok in head_tokenizer.items() if self.tokenizer(tok).modality == "text"]
+        self._embedder = Embedder(
+            self.vocabulary,
+            self.positions,
+            connectors=connectors,
+            heads=heads,
+            queries=self.queries,  # type: ignore[arg-type]
+            time_embedding=self.time_embedding if self.condition_dim else None,
+        )
+        owners = builder.head_tokenizer.items()
         self.assembler = Assembler(
-            self.tokenizers,  # type: ignore[arg-type]
-            self.heads,  # type: ignore[arg-type]
-            head_tokenizer=head_tokenizer,
-            widths={name: connector.num_tokens for name, connector in self.connectors.items()},
+            tokenizers,
+            heads,
+            head_tokenizer=builder.head_tokenizer,
+            widths={name: connector.num_tokens for name, connector in connectors.items()},
             vocabulary=self.vocabulary,
-            text_aware=[name for name in self.connectors if self.connector(name).text_aware],
-            text_head=text[0] if text else None,
+            text_aware=[name for name, connector in connectors.items() if connector.text_aware],
+            text_head=next((head for head, name in owners if tokenizers[name].modality == "text"), None),
             row_length=self.row_length,
         )
         self.built = True
+
+    def _parts(self) -> tuple[Mapping[str, Tokenizer], Mapping[str, Connector], Mapping[str, Head]]:
+        return self.tokenizers, self.connectors, self.heads  # type: ignore[return-value]
 
     def tokenizer(self, name: str) -> Tokenizer:
         """Return the tokenizer that spans call `name`."""
@@ -222,60 +230,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
         return self.assembler.assemble(samples, spans, random, fixed_time=fixed_time)
 
     def embed(self, assembly: Assembly, keys: Layout | None = None) -> MultimodalSequence:
-        """Return the sequence that the blocks read."""
-        device = self.vocabulary.output.weight.device
-        layout = assembly.layout.to(device) if device.type != "cpu" else assembly.layout
-        if int(layout.position.max()) >= self.max_text and bool(
-            (layout.position[layout.modality == 0] >= self.max_text).any()
-        ):
-            longest = int(layout.position[layout.modality == 0].max()) + 1
-            raise UsageError(
-                f"a sample has {longest} text positions, the model holds {self.max_text}; raise model.max_text."
-            )
-        places = layout.position.clamp_max(self.max_text - 1)
-        places = places[:1] if layout.shared else places
-        hidden = self.vocabulary.embed(assembly.ids.to(device)) + self.positions["text"](places)  # (B, L, D)
-        flat = hidden.view(-1, self.dim)
-        texts = self._embed_texts(assembly, device)
-        kept: dict[str, list[tuple[Group, Tensor]]] = {}
-        for group in assembly.groups:
-            tokens = self._embed_group(group, texts)
-            if group.place == "memory":
-                kept.setdefault(group.tokenizer, []).append((group, tokens))
-                continue
-            flat = flat.index_copy(0, group.places.flatten().to(device), tokens.reshape(-1, self.dim).to(flat.dtype))
-        condition = None
-        if len(assembly.times):
-            condition = self.time_embedding(assembly.times.to(device))
-        memory: Memory = {name: gather(layout, parts) for name, parts in kept.items()}
-        return MultimodalSequence(flat.view_as(hidden), layout, memory=memory, condition=condition, keys=keys)
-
-    def _embed_group(self, group: Group, texts: TextContext | None) -> Tensor:
-        """Return the embeddings `(N, m, D)` of a group's spans."""
-
-        def usual(tokens: Tensor) -> Tensor:
-            if group.connector is None:
-                return self.vocabulary.embed(tokens)
-            if group.texts is not None and texts is not None:
-                return self.connector(group.connector)(tokens, texts.rows(group.texts))
-            return self.connector(group.connector)(tokens)
-
-        head = self.head(group.head) if group.head is not None else None
-        if head is not None and head.embeds:
-            tokens = head.embed(group.tokens, usual, group.offset)
-        else:
-            tokens = usual(group.tokens)
-        places: Tensor = self.positions.get_parameter(f"{group.tokenizer}.weight")
-        order = head.places(len(places)) if head is not None else None
-        places = places if order is None else places[order]
-        width = tokens.shape[1]
-        return tokens + (places if width == len(places) else places[group.offset : group.offset + width])
-
-    def _embed_texts(self, assembly: Assembly, device: torch.device) -> TextContext | None:
-        if assembly.texts is None:
-            return None
-        ids = assembly.texts.to(device)
-        return TextContext(self.vocabulary.embed(ids.clamp_min(0)), ids >= 0)
+        """Return the sequence that the blocks read; `keys` is the layout of a cache, if there is one."""
+        return self._embedder(assembly, keys)
 
     def run(self, sequence: MultimodalSequence, cache: Cache | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the last hidden states `(B, L, D)` and the sum of the blocks' auxiliary losses by name."""
@@ -287,12 +243,12 @@ class UnifiedModel(Configured, lightning.LightningModule):
                 auxiliary[name] = auxiliary.get(name, 0) + value
         return self.final_norm(hidden), auxiliary
 
-    def losses(self, assembly: Assembly) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
+    def losses(self, assembly: Assembly) -> tuple[Found, dict[str, Tensor]]:
         """Return each head's summed loss and count, and the auxiliary losses."""
         sequence = self.embed(assembly)
         hidden, auxiliary = self.run(sequence)
         flat = hidden.view(-1, self.dim)
-        found: dict[str, tuple[Tensor, Tensor]] = {}
+        found: Found = {}
         for scored in assembly.scored:
             states = flat[scored.places.to(flat.device)]  # (N, n, D)
             condition = None
@@ -310,7 +266,9 @@ class UnifiedModel(Configured, lightning.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         assembly = self.assemble(batch, seed=getattr(data, "seed", 0), training=True)
         self._count(assembly)
-        return self._weigh(assembly, "train")
+        loss = self._weigh(assembly, "train")
+        log_statistics(self, self.blocks)
+        return loss
 
     def validation_step(self, batch: list[Sample], batch_idx: int) -> Tensor:
         """Return the weighted loss of held-out samples."""
@@ -328,31 +286,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
 
     def _weigh(self, assembly: Assembly, stage: str) -> Tensor:
         found, auxiliary = self.losses(assembly)
-        training = stage == "train"
-        names = list(self.heads)
-        zero = torch.zeros((), device=self.device)
-        sums = [found[name][0] if name in found else zero for name in names]
-        counts = torch.stack([found[name][1].to(zero) if name in found else zero for name in names])
-        world = self.trainer.world_size
-        everywhere = counts
-        if world > 1:
-            # gradients and logs are averaged over processes: scale by their number, divide by the global count
-            everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
-        total = zero
-        for name, part, count in zip(names, sums, everywhere, strict=True):
-            mean = part * world / count.clamp_min(1)
-            total = total + self.loss_weights.get(name, 1.0) * mean
-            if count > 0 or training:
-                self.log(f"{stage}_{name}", mean.detach(), sync_dist=world > 1, batch_size=max(1, int(count)))
-        for name, value in auxiliary.items():
-            total = total + value
-            self.log(f"{stage}_{name}", value.detach(), sync_dist=world > 1)
-        # averaging waits for every parameter, also where a process lacks a head's samples; and a stage may train
-        # only what this batch does not use
-        if training and (world > 1 or not total.requires_grad):
-            total = total + 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
-        self.log(f"{stage}_loss", total.detach(), prog_bar=True, sync_dist=world > 1, batch_size=1)
-        return total
+        return weigh(self, found, auxiliary, weights=self.loss_weights, stage=stage)
 
     def _count(self, assembly: Assembly) -> None:
         self.tokens_seen = getattr(self, "tokens_seen", 0) + int(assembly.layout.valid.sum())

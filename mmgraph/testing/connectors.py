@@ -81,6 +81,28 @@ class ConnectorSuite(Suite):
             f"changing row 1's text moved {[row for row in range(3) if moved[row]]}; it must move row 1 and no other.",
         )
 
+    def check_fusion(self) -> None:
+        """A connector that fuses joins a second tokenizer's tokens place by place, each row by itself."""
+        if not self.make().fuses:
+            return
+        for side in (2, 4):
+            connector, beside = self._built().eval(), Vectors(side=side)
+            connector.build_beside(Vectors(), beside)
+            stir(connector)
+            tokens, second = _tokens(), torch.randn(3, side**2, beside.token_dim, requires_grad=True)
+            found = connector.fuse(tokens, second)
+            expect(
+                tuple(found.shape) == (3, connector.num_tokens(4), DIM),
+                f"4 tokens and {side**2} beside them gave {tuple(found.shape)}; num_tokens and the width say "
+                f"{(3, connector.num_tokens(4), DIM)}.",
+            )
+            (gradient,) = torch.autograd.grad((found[1] * torch.randn(found.shape[1:])).sum(), second)
+            moved = gradient.abs().amax((1, 2)) > 0
+            expect(
+                moved.tolist() == [False, True, False],
+                f"row 1 reads the second tokens of rows {[row for row in range(3) if moved[row]]}; expected its own.",
+            )
+
     def _built(self, side: int = 2) -> Connector:
         connector = self.make()
         connector.build(Vectors(side=side), DIM)

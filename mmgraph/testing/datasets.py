@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mmgraph.datasets import Dataset, Split
+from mmgraph.graphs import GraphNode
 from mmgraph.sequence import MODALITIES, Sample
 from mmgraph.testing.suite import Suite, equal, expect, no_global_randomness
 
@@ -168,6 +169,11 @@ def _valid(sample: Sample, where: str) -> None:
         elif segment.modality == "image":
             good = isinstance(content, torch.Tensor) and content.dtype == torch.uint8 and content.dim() == 3
             expect(good, f"{where}: a picture must be a uint8 tensor (C, height, width).")
+        elif segment.modality == "graph":
+            expect(isinstance(content, GraphNode), f"{where}: {content!r} is no mmgraph.graphs.GraphNode.")
+            drawn = sample.segments[-1].modality == "image"
+            shown = drawn and "image" not in content.hidden
+            expect(not shown, f"{where}: the picture to be drawn is not among what the node hides.")
 
 
 def _same(left: Sample, right: Sample) -> bool:

@@ -124,7 +124,7 @@ def _listed(numbers: set[int]) -> str:
 
 
 def _parts(span: Span) -> tuple[str | None, ...]:
-    return (span.modality, span.tokenizer, span.connector, span.head, span.role, span.place)
+    return (span.modality, span.tokenizer, span.connector, span.head, span.role, span.place, span.beside, span.source)
 
 
 SUITE = ProcessorSuite

@@ -22,7 +22,17 @@ from mmgraph.errors import UsageError, nearest
 
 _MMGRAPH = Path(__file__).resolve().parent.parent
 
-SUITES = ("blocks", "connectors", "datasets", "heads", "metrics", "processors", "tokenizers")
+SUITES = (
+    "blocks",
+    "connectors",
+    "datasets",
+    "graph_encoders",
+    "graph_samplers",
+    "heads",
+    "metrics",
+    "processors",
+    "tokenizers",
+)
 """Kinds of plugins that have a suite."""
 
 

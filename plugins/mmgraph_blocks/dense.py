@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mmgraph.blocks import Block
 from mmgraph.cache import LayerCache
-from mmgraph.errors import UsageError
 from mmgraph.sequence import MultimodalSequence
+from mmgraph_blocks.layer import TimeInLayer, attend, check_heads, gated, inner_width, modulation
 
 
 class DenseBlock(Block):
@@ -53,50 +53,25 @@ class DenseBlock(Block):
         Raises:
             UsageError: If the heads do not divide the width.
         """
-        if dim % self.num_heads:
-            raise UsageError(
-                f"num_heads {self.num_heads} does not divide the model's dim {dim}; choose a divisor."
-            )
-        inner = 8 * round(self.mlp_ratio * dim * 2 / 3 / 8)
-        self.attention_norm = nn.RMSNorm(
-            dim, elementwise_affine=False
-        )  # the matrix that follows can hold a gain
+        check_heads(self.num_heads, dim)
+        inner = inner_width(dim, self.mlp_ratio)
+        self.attention_norm = nn.RMSNorm(dim, elementwise_affine=False)  # the matrix that follows can hold a gain
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim, bias=False)
         self.mlp_norm = nn.RMSNorm(dim, elementwise_affine=False)
         self.gate_and_up = nn.Linear(dim, 2 * inner, bias=False)
         self.down = nn.Linear(inner, dim, bias=False)
         if condition_dim:
-            self.modulation = nn.Linear(condition_dim, 6 * dim)
-            nn.init.zeros_(self.modulation.weight)
-            nn.init.zeros_(self.modulation.bias)
+            self.modulation = modulation(condition_dim, dim)
 
     def forward(
         self, hidden: Tensor, sequence: MultimodalSequence, cache: LayerCache | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the hidden states after attention and feed-forward; no auxiliary loss."""
-        if sequence.condition is None:
-            hidden = hidden + self._attend(self.attention_norm(hidden), sequence, cache)
-            return hidden + self._feed_forward(self.mlp_norm(hidden)), {}
-        table = self.modulation(F.silu(sequence.condition)).chunk(6, dim=-1)  # 6 x (spans, D)
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = table
-        read = sequence.modulate(self.attention_norm(hidden), shift, scale)
-        hidden = hidden + sequence.gate(self._attend(read, sequence, cache), gate)
-        read = sequence.modulate(self.mlp_norm(hidden), mlp_shift, mlp_scale)
-        return hidden + sequence.gate(self._feed_forward(read), mlp_gate), {}
-
-    def _attend(self, read: Tensor, sequence: MultimodalSequence, cache: LayerCache | None) -> Tensor:
-        rows, length, dim = read.shape
-        split = self.query_key_value(read).view(rows, length, 3, self.num_heads, dim // self.num_heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)  # 3 x (B, H, L, K)
-        if cache is not None:
-            key, value = cache.extend(key, value)
-        mask = sequence.mask
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
-        mixed = self.attention_output(mixed.transpose(1, 2).reshape(rows, length, dim))
-        return F.dropout(mixed, self.dropout, self.training)
-
-    def _feed_forward(self, read: Tensor) -> Tensor:
-        # two products of one matrix: splitting one product would cost a copy of its whole gradient
-        gate, up = (F.linear(read, weight) for weight in self.gate_and_up.weight.chunk(2))
-        return F.dropout(self.down(F.silu(gate) * up), self.dropout, self.training)
+        time = TimeInLayer(self, sequence)
+        read = self.query_key_value(time.read(self.attention_norm(hidden), 0))
+        mixed = self.attention_output(attend(read, self.num_heads, sequence, cache))
+        hidden = hidden + time.gate(F.dropout(mixed, self.dropout, self.training), 0)
+        read = time.read(self.mlp_norm(hidden), 1)
+        changed = gated(read, self.gate_and_up.weight, self.down.weight)
+        return hidden + time.gate(F.dropout(changed, self.dropout, self.training), 1), {}

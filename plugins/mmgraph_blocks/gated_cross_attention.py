@@ -44,6 +44,7 @@ class GatedCrossAttentionBlock(Block):
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio
         self._prototype = (inner,)  # in a tuple: the layer that runs is its copy, made in `build`
+        self.modalities = inner.modalities
 
     def spawn(self) -> GatedCrossAttentionBlock:
         """Return an unbuilt block with the same options."""
@@ -68,6 +69,10 @@ class GatedCrossAttentionBlock(Block):
         for tokens, visible in sequence.memory.values():
             hidden = self.cross(hidden, tokens, visible)
         return self.inner(hidden, sequence, cache)
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Return those of the layer inside."""
+        return self.inner.statistics()
 
 
 class CrossAttention(nn.Module):

@@ -52,6 +52,7 @@ class Case:
 
 PEER = "transfusion_pytorch"
 QUANTIZER = "vector_quantize_pytorch"
+MIXTRAL = "transformers"
 CASES = (
     Case("lightning / bare loop", "ours.lightning", "ours.bare", 1.05, "at most", rounds=15, steps=2),
     Case("text: ours / small GPT", "ours.text", "peers.small_gpt", 1.10, "at most", rounds=15),
@@ -122,6 +123,19 @@ CASES = (
         rounds=15,
         steps=10,
         needs=QUANTIZER,
+    ),
+    Case("experts by modality / dense", "experts.by_modality", "experts.shared", 1.1, "at most"),
+    Case("experts by modality / dense, ragged", "experts.by_modality_ragged", "experts.shared_ragged", 1.1, "at most"),
+    Case("experts by role / dense", "experts.by_role", "experts.shared", 1.1, "at most"),
+    Case("top-2 of 8 experts / dense", "experts.topk", "experts.shared", 1.2, "at most"),
+    Case(
+        "top-2 of 8 experts: ours / Mixtral",
+        "experts.layer",
+        "peers.mixtral",
+        1.0,
+        "at most",
+        rounds=15,
+        needs=MIXTRAL,
     ),
     Case("emoji: loading / step", "ours.loading", "ours.emoji_step", 0.03, "at most", rounds=9, steps=2),
 )

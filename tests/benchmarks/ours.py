@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmgraph import generation
-from mmgraph.blocks import dense
+from mmgraph.blocks import Block, dense
 from mmgraph.connectors import linear
 from mmgraph.heads import flow, next_token
 from mmgraph.models import UnifiedModel
@@ -47,13 +47,13 @@ def text_model(sizes: Sizes, max_text: int) -> UnifiedModel:
     return model
 
 
-def mixed_model(sizes: Sizes) -> UnifiedModel:
+def mixed_model(sizes: Sizes, block: Block | None = None) -> UnifiedModel:
     """Return a model of bytes and raw patches; its time embedding is as wide as the other package's."""
     torch.manual_seed(0)
     model = UnifiedModel(
         single(),
         {"text": byte(), "image": patch(sizes.side * sizes.PATCH, sizes.PATCH)},
-        block=dense(sizes.num_heads),
+        block=block or dense(sizes.num_heads),
         heads={"text": next_token(), "image": flow()},
         connectors={"image": linear()},
         dim=sizes.dim,

@@ -77,6 +77,29 @@ def transfusion_ragged(sizes: Sizes) -> Side:
     return transfusion(sizes, ragged=True)
 
 
+def mixtral(sizes: Sizes) -> Side:
+    """Run the routed feed-forward of transformers' Mixtral, as it runs by default, without auxiliary losses."""
+    from mmgraph_blocks.layer import inner_width
+    from transformers import MixtralConfig
+    from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+
+    from tests.benchmarks.experts import NUM_EXPERTS, TOP_K, backward
+
+    block = MixtralSparseMoeBlock(
+        MixtralConfig(
+            hidden_size=sizes.dim,
+            intermediate_size=inner_width(sizes.dim, 4.0 / TOP_K),
+            num_local_experts=NUM_EXPERTS,
+            num_experts_per_tok=TOP_K,
+        )
+    )
+    with torch.no_grad():
+        for weight in block.parameters():  # not filled outside a whole model
+            weight.normal_(std=0.02)
+    parameters = sum(parameter.numel() for parameter in block.parameters())
+    return Side(backward(lambda tokens: block(tokens).square().mean(), sizes), parameters)
+
+
 def codebook(sizes: Sizes) -> Side:
     """Quantise vectors forward and backward, the codes following; vector-quantize-pytorch with what ours does."""
     module, batches = _quantizer(sizes)

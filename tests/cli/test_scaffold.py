@@ -10,7 +10,7 @@ import tomllib
 import pytest
 import yaml
 
-from mmgraph.cli.scaffold import create, template
+from mmgraph.cli.scaffold import WITHOUT_RECIPE, create, template
 from mmgraph.registry import CLASS_KINDS
 
 HEADER = ("Paper", "Shows", "Time", "Memory", "Expect")
@@ -44,7 +44,7 @@ def test_new_package_declares_one_plugin_and_names_nothing_of_the_template(tmp_p
         if path.suffix == ".py":
             compile(text, str(path), "exec")
     recipes = [path for path in files if path.suffix == ".yaml"]
-    assert len(recipes) == (kind != "metrics")
+    assert len(recipes) == (kind not in WITHOUT_RECIPE)
     for path in recipes:
         assert f"mmgraph.{kind}.my_part" in str(yaml.safe_load(files[path]))
         assert all(f"# {field}:" in files[path] or f" {field}:" in files[path] for field in HEADER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -44,7 +45,28 @@ def test_tables_are_not_stale() -> None:
         text = page.read_text(encoding="utf-8")
         found |= {name for _, name, _ in tables._PLACE.findall(text)}
         assert tables.fill(text) == text, f"{page} is stale; run: python docs/figures/tables.py"
-    assert found == set(tables.TABLES)
+    assert {name for name in found if not name.startswith("study ")} == set(tables.TABLES)
+
+
+def test_a_table_of_a_study_shows_its_arms_and_says_what_is_missing(tmp_path: Path, monkeypatch) -> None:
+    tables = script("tables")
+    monkeypatch.setattr(tables, "DOCS", tmp_path)
+    (tmp_path / "studies").mkdir()
+    text = "<!-- table: study small -->\nold\n<!-- end of table -->\n"
+    assert "Study `small`: not run." in tables.fill(text)
+    plan = {"arms": {"lm": "lm", "clip": "clip"}, "seeds": 1, "budget": "5steps", "results": "rows.jsonl"}
+    plan["measures"] = ["understanding.colour.accuracy"]
+    (tmp_path / "studies" / "small.yaml").write_text(json.dumps(plan), encoding="utf-8")
+    score = {"value": 0.5, "n": 10, "ci95": None, "chance": 0.1, "majority": 0.2, "better": "higher"}
+    row = {"arm": "lm", "factors": {}, "seed": 0, "status": "done", "measures": {plan["measures"][0]: score}}
+    row |= {"training": {"visual_tokens": 9, "cpu_seconds": 7.0}, "hardware": {"cpu": "x", "threads": 1}}
+    (tmp_path / "studies" / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    filled = tables.fill(text)
+    assert "| arm | colour | parameters | visual tokens | steps | CPU-s | seeds |" in filled
+    assert "| lm | 0.50 | – | 9 | – | 7 | 1 |" in filled
+    assert "| clip |" + " not run |" * 6 in filled
+    assert "(../generated/studies/small.md)" in filled
+    assert tables.fill(filled) == filled
 
 
 def test_a_table_says_what_has_not_been_run() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["concepts/masks.md", "concepts/heads.md", "teach/quick-check.md"]
+PAGES = ["concepts/graphs.md", "concepts/masks.md", "concepts/heads.md", "teach/quick-check.md"]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mmgraph.errors import RunError, UsageError
-from mmgraph.models.assembly import drop_conditions
+from mmgraph.models.conditions import drop_conditions, without
+from mmgraph.processors import clean_and_noised, queries
 from mmgraph.randomness import SampleRandom
 from mmgraph.sequence import Sample, Segment, Span
 from mmgraph.vocabulary import BOI, BOS, EOI, EOS, NULL, SEP
@@ -141,6 +144,19 @@ class TestConditions:
 
     def test_only_where_a_picture_is_drawn(self):
         assert drop_conditions(self.NAME, {"text": 1.0, "image": 1.0}, 0.1) == self.NAME
+
+    def test_what_the_sample_itself_produces_is_no_condition(self):
+        """Its clean copy and its queries stay; a given picture is one dropped condition, however many its readings."""
+        segments = (IMAGE, tiny.aim(IMAGE), tiny.aim(FOX))
+        both = ("image", "semantic")
+        spans = queries(clean_and_noised(both, continuous=both), 2).expand(segments, "edit", True)
+        kept = without(spans, "image")
+        assert kept == [replace(spans[0], source="null"), *spans[2:]]
+        assert [(span.item, span.source, span.role) for span in kept[1:4]] == [
+            (1, "queries", "context"),
+            (1, "item", "target"),
+            (1, "item", "context"),
+        ]
 
     def test_a_dropped_text_is_one_learned_token(self, tiny_model):
         sample = Sample((Segment("text", "a big red fox"), tiny.aim(IMAGE)), "draw")

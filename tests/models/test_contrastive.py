@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmgraph.blocks import dense
 from mmgraph.errors import RunError, UsageError
+from mmgraph.evaluation.record import visual_tokens
 from mmgraph.models import Contrastive, Optimization, load, save
 from mmgraph.models.contrastive import pairs
 from mmgraph.testing.stand_ins import pictures
@@ -55,6 +56,10 @@ def test_a_caption_alone_is_the_same_in_a_batch():
     together = built.embed_texts(["a", "a much longer caption", "b"])
     torch.testing.assert_close(together[0], built.embed_texts(["a"])[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
+
+
+def test_the_record_finds_its_picture_tokens():
+    assert visual_tokens(model()) == 4
 
 
 def test_learns_to_match_and_is_saved(tmp_path):

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from mmgraph.blocks import dense
-from mmgraph.connectors import linear, q_former
+from mmgraph.blocks import dense, experts_by_modality, experts_by_role, gated_cross_attention
+from mmgraph.connectors import fusion, linear, q_former
 from mmgraph.errors import UsageError
 from mmgraph.heads import ddpm, flow, mar, masked, next_scale, next_token, regression
 from mmgraph.models import UnifiedModel
-from mmgraph.processors import Processor, single
+from mmgraph.processors import Processor, clean_and_noised, dual_switched, fused, single
+from mmgraph.sequence import Span
 from mmgraph.testing.stand_ins import Codes, ScaleCodes
 from mmgraph.tokenizers import byte, patch
 
@@ -41,6 +42,14 @@ class Ordered(Elsewhere):
         return [replace(s, order=self.order) if s.modality == "image" and s.head else s for s in spans]
 
 
+class Learned(Elsewhere):
+    """Like `single`, with queries: four of them as they should be, and some as told."""
+
+    def templates(self):
+        span = Span(0, "image", "learned", source="queries", num_queries=4)
+        return [*single().templates(), span, replace(span, **self.changes)]
+
+
 class TestCombinations:
     """What may stand together; a refusal names both parts and what would fit."""
 
@@ -67,6 +76,7 @@ class TestCombinations:
         "tokenizers": {"text": byte(), "image": ScaleCodes()},
         "heads": {"text": next_token(), "image": next_scale()},
     }
+    TWO = {"tokenizers": {**PARTS, "semantic": patch(8, 2)}, "connectors": {"image": fusion()}}
     WORDS = {"processor": single(["text"], []), "tokenizers": {"text": byte()}, "connectors": {}}
 
     @pytest.mark.parametrize(
@@ -84,6 +94,12 @@ class TestCombinations:
             {"heads": {"text": next_token(), "image": mar()}},
             {"heads": {"text": next_token(), "image": regression()}},
             SCALES,
+            {**SCALES, "processor": clean_and_noised(continuous=())},
+            {**CODES, "processor": clean_and_noised(continuous=()), "heads": {"image": masked()}},
+            {"processor": Learned()},
+            {"processor": fused(), **TWO},
+            {"processor": dual_switched(), **TWO, "connectors": {"image": linear(), "semantic": q_former(2, 2)}},
+            {"block": gated_cross_attention(experts_by_role(4), 4)},
             {**CODES, "processor": Ordered("causal"), "heads": {"image": next_token()}},
             {**CODES, "processor": Ordered("causal"), "heads": {"image": masked()}},
         ],
@@ -117,7 +133,43 @@ class TestCombinations:
             ({"condition_dropout": {"text": 0.7, "image": 0.6}}, ["condition_dropout", "1.3"]),
             # what this model does not read
             ({"processor": Elsewhere(place="memory")}, ["Elsewhere", "in memory", "DenseBlock"]),
-            ({"processor": Elsewhere(source="queries")}, ["Elsewhere", "source 'queries'", "UnifiedModel"]),
+            ({"processor": Learned(num_queries=0)}, ["Learned", "queries 'learned' 0 positions", "1 or more"]),
+            ({"processor": Learned(num_queries=5)}, ["Learned", "5 positions here and 4 there"]),
+            ({"processor": Learned(head="image")}, ["Learned", "the head 'image'", "read and not scored"]),
+            ({"processor": Learned(connector="image")}, ["Learned", "a connector"]),
+            ({"processor": Learned(place="memory")}, ["Learned", "the place 'memory'"]),
+            ({"processor": Learned(modality="text")}, ["Learned", "the modality 'text'"]),
+            # copies, and two readings of one picture
+            (
+                {**CODES, "processor": clean_and_noised(continuous=()), "heads": {"image": next_token()}},
+                ["'image' (Codes)", "only their own", "single"],
+            ),
+            (
+                {"processor": clean_and_noised(), "heads": {"text": next_token(), "image": regression()}},
+                ["'image' (PatchTokenizer)", "RegressionHead", "reads the tokens as they are"],
+            ),
+            ({"processor": fused()}, ["FusedProcessor", "tokenizer 'semantic'", "model.tokenizers"]),
+            (
+                {"processor": fused(), "tokenizers": {**PARTS, "semantic": patch(8, 2)}},
+                ["FusedProcessor", "connector 'image' (LinearConnector)", "such as fusion"],
+            ),
+            (
+                {"processor": fused(), "tokenizers": {**PARTS, "semantic": Codes()}, "connectors": {"image": fusion()}},
+                ["FusedProcessor", "'semantic' (Codes)", "gives codes"],
+            ),
+            (
+                {"processor": Elsewhere(beside="semantic", role="target", head="image"), **TWO},
+                ["Elsewhere", "fuses 'semantic'", "would show what they are"],
+            ),
+            (
+                {"processor": Elsewhere(connector="other"), "connectors": {"image": linear(), "other": q_former(2, 2)}},
+                ["'other' makes 2 positions of tokenizer 'image'", "another makes 4"],
+            ),
+            # blocks with weights for some modalities
+            (
+                {"block": experts_by_modality(4, modalities=["text", "audio"])},
+                ["SingleProcessor", "image spans", "ExpertsByModalityBlock has weights for text, audio only"],
+            ),
             (
                 {"processor": Elsewhere(tokenizer="other"), "tokenizers": {**PARTS, "other": patch(8, 2)}},
                 ["Elsewhere", "connector 'image'", "'image' and 'other'"],

@@ -5,7 +5,7 @@ import torch
 from mmgraph.blocks import dense, gated_cross_attention
 from mmgraph.generation import write
 from mmgraph.heads import next_token
-from mmgraph.models.assembly import Group
+from mmgraph.models.grouping import Group
 from mmgraph.models.memory import gather
 from mmgraph.processors import single
 from mmgraph.sequence import Piece, Sample, Segment, lay_out

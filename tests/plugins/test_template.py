@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmgraph import registry
-from mmgraph.cli.scaffold import create, template
+from mmgraph.cli.scaffold import WITHOUT_RECIPE, create, template
 from tests.pages import fresh_environment
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ KINDS = tuple(
     for group in tomllib.loads((template() / "pyproject.toml").read_text())["project"]["entry-points"]
     if group != "mmgraph.recipes"
 )
-RECIPES = ("template_example", *(f"my_{kind}_example" for kind in KINDS if kind != "metrics"))
+RECIPES = ("template_example", *(f"my_{kind}_example" for kind in KINDS if kind not in WITHOUT_RECIPE))
 
 
 @pytest.fixture(scope="module")

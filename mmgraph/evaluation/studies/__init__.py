@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmgraph.evaluation.studies.analysis import Analysis, analyse
 from mmgraph.evaluation.studies.engine import run
-from mmgraph.evaluation.studies.page import committed_page, study_page, write
+from mmgraph.evaluation.studies.page import answer, committed_page, study_page, write
 from mmgraph.evaluation.studies.plan import Arm, Contrast, Factor, Study
 from mmgraph.evaluation.studies.reading import read, short
 
@@ -15,6 +15,7 @@ __all__ = [
     "Factor",
     "Study",
     "analyse",
+    "answer",
     "committed_page",
     "read",
     "run",

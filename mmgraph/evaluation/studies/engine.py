@@ -130,7 +130,7 @@ def _run(
         row = known.get(one.cell.key)
         if row is None or row["status"] != "done":
             waiting.append(one)
-        elif study.measures and set(row["measures"]) != set(study.measures) and (one.folder / files.METRICS).is_file():
+        elif _says_less(row, study) and (one.folder / files.METRICS).is_file():
             keep({**_finished(one, prefix), "date": row["date"], "commit": row["commit"]})
     tell(f"{len(runs) - len(waiting)} of {len(runs)} runs are done")
     if not waiting:
@@ -157,6 +157,12 @@ def _run(
         for _, process in under_way:
             process.stop()
     return [known[one.cell.key] for one in runs if one.cell.key in known]
+
+
+def _says_less(row: rows.Row, study: Study) -> bool:
+    """Whether a row lacks what is asked for now, or what rows keep by now."""
+    other = study.measures and set(row["measures"]) != set(study.measures)
+    return bool(other) or row.get("schema") != rows.SCHEMA
 
 
 def _claim(runs: Sequence[Run], out: Path, overwrite: bool) -> None:

@@ -64,6 +64,24 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None
     return mean - reach, mean + reach
 
 
+def prediction_interval(values: Sequence[float], level: float = LEVEL, *, least: float = 0.0) -> Interval | None:
+    r"""Return where another value of the same kind is expected; None for fewer than three.
+
+    \( \bar x \pm t_{n-1}\, s \sqrt{1 + 1/n} \): wider than the interval of the mean, since one value varies by itself.
+
+    Args:
+        values: One of each seed.
+        level: Probability that another lies inside.
+        least: The standard deviation is taken as no less than this: equal values do not promise another equal one.
+    """
+    if len(values) < 3:
+        return None
+    mean = sum(values) / len(values)
+    deviation = max(spread(values), least)
+    reach = t_quantile(len(values) - 1, level) * deviation * math.sqrt(1 + 1 / len(values))
+    return mean - reach, mean + reach
+
+
 def t_test(differences: Sequence[float]) -> float | None:
     """Return the two-sided p of a mean difference of zero; None where the differences do not vary."""
     deviation = spread(differences)

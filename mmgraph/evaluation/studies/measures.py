@@ -12,10 +12,14 @@ SECTIONS = (
     *("training", "evaluation"),
 )
 POPULATIONS = ("trained", "unseen")
+ABOUT = ("n", "ci95", "chance", "majority")
+"""What is kept of a score beside its value."""
+CODES = ("codebook_use", "perplexity")
+"""What is said of an autoencoder's codes beside its headline scores."""
 
 
 def lookup(metrics: Mapping[str, Any], path: str) -> dict[str, Any] | None:
-    """Return value, n, ci95, chance and `better` of a measure, or None where the run has none.
+    """Return value, n, ci95, chance, majority and `better` of a measure, or None where the run has none.
 
     A path names a number, or a score of which it means the value: `generation.unseen.recall_at_10`.
     """
@@ -27,7 +31,7 @@ def lookup(metrics: Mapping[str, Any], path: str) -> dict[str, Any] | None:
         return None
     about = parent or {}
     scored = any(about.get(name) is node for name in ("value", "accuracy"))
-    found = {"value": node, **{name: about.get(name) if scored else None for name in ("n", "ci95", "chance")}}
+    found = {"value": node, **{name: about.get(name) if scored else None for name in ABOUT}}
     return {**found, "better": better(metrics, path)}
 
 
@@ -47,13 +51,18 @@ def available(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def headline(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the measures that a study takes where it names none."""
+    """Return the measures that a study takes where it names none.
+
+    What comes back of pictures is one of them only where nothing is drawn: an autoencoder's own result.
+    """
     legend = metrics.get("legend", {})
+    shown = "generation" if metrics.get("generation") else "reconstruction"
     found = []
     for path in available(metrics):
         section, *_, last = path.split(".")
-        wanted = section == "understanding" or (section == "generation" and legend.get(last, {}).get("headline"))
-        if wanted or (section == "losses" and ".by_time." not in path):
+        wanted = section == "understanding" or (section == "losses" and ".by_time." not in path)
+        wanted |= section == shown and bool(legend.get(last, {}).get("headline"))
+        if wanted or (section == shown == "reconstruction" and last in CODES):
             found.append(path)
     return found
 

@@ -36,7 +36,7 @@ def study_page(found: Sequence[rows.Row], study: Study | None = None) -> str:
     analysis = analyse(study or plan_of(found), found)
     study = analysis.study
     parts = [f"# {study.name.replace('_', ' ')}", study.question]
-    parts += [f"Budget {study.budget} a run, {len(study.seeds)} seeds. {_answer(analysis)}"]
+    parts += [f"Budget {study.budget} a run, {len(study.seeds)} seeds. {answer(analysis)}"]
     if len(differences := comparison_table(analysis)[1]):
         parts += ["## Differences", _markdown((comparison_table(analysis)[0], differences))]
     parts += ["## Arms", _markdown(arm_table(analysis))]
@@ -64,7 +64,7 @@ def html_page(analysis: Analysis) -> str:
     study = analysis.study
     body = [f"<header><h1>{escape(study.name)}</h1>"]
     body += [f'<p class="lead">{escape(study.question)}</p>' if study.question else ""]
-    body += [f"<p>Budget {study.budget} a run, {len(study.seeds)} seeds. {escape(_answer(analysis))}</p></header>"]
+    body += [f"<p>Budget {study.budget} a run, {len(study.seeds)} seeds. {escape(answer(analysis))}</p></header>"]
 
     def section(title: str, *content: str) -> None:
         body.append(f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>")
@@ -226,7 +226,7 @@ def plan_of(found: Sequence[rows.Row]) -> Study:
     )
 
 
-def _answer(analysis: Analysis) -> str:
+def answer(analysis: Analysis) -> str:
     """Return the primary result in words."""
     primary: Comparison | None = next((one for one in analysis.comparisons if one.primary), None)
     if primary is None:
@@ -236,7 +236,7 @@ def _answer(analysis: Analysis) -> str:
     ends = f" {_ends(primary.interval)}" if primary.interval else ""
     return (
         f"Primary contrast, {plots.title(primary)} in {primary.measure}: {number(primary.mean)}{ends} over "
-        f"{len(primary.differences)} seeds: {primary.verdict}."
+        f"{len(primary.differences)} seed{'s' if len(primary.differences) > 1 else ''}: {primary.verdict}."
     )
 
 

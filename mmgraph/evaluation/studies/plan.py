@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mmgraph import recipes
 from mmgraph.budgets import Budget
 from mmgraph.errors import UsageError, nearest
@@ -216,10 +218,24 @@ class Study:
         return Path(cell.arm, levels, str(cell.seed)) if levels else Path(cell.arm, str(cell.seed))
 
     def digest(self, cell: Cell) -> str:
-        """Return what identifies how a cell is made: its files' content, changes, budget, evaluation, threads."""
-        files = [find(source).read_text(encoding="utf-8") for source in self.arm(cell.arm).sources]
+        """Return what identifies how a cell is made: its files' values, changes, budget, evaluation, threads.
+
+        Comments are no part of it: a recipe's header says what its runs reached, and is written after them. Neither is
+        `trainer.max_steps`, in whose place the budget stands.
+        """
+        files = [_values(find(source).read_text(encoding="utf-8")) for source in self.arm(cell.arm).sources]
         plan = [files, self.overrides(cell), asdict(self.budget), self.evaluation(cell), self.threads]
         return hashlib.sha256(json.dumps(plan, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def _values(text: str) -> Any:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # `fit` says what is wrong with it
+    if isinstance(values, dict) and isinstance(values.get("trainer"), dict):
+        values["trainer"].pop("max_steps", None)
+    return values
 
 
 def find(source: str) -> Path:

@@ -20,8 +20,10 @@ POINTS = 24
 """Points of a learning curve that a row keeps."""
 FIGURES = (
     *("seconds", "cpu_seconds", "steps", "samples_per_second", "tokens_per_second", "peak_memory_mb"),
-    *("parameters", "active_parameters", "visual_tokens", "budget", "stream"),
+    *("parameters", "trained_parameters", "active_parameters", "visual_tokens", "budget", "stream"),
 )
+SCHEMA = 2
+"""Raised whenever rows keep more: a finished run's row is then read anew from its metrics.json."""
 
 Row = dict[str, Any]
 
@@ -68,12 +70,15 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 def done(study: Study, cell: Cell, run: Path, commands: Sequence[str]) -> Row:
     """Return the row of a run that has been evaluated."""
     metrics = schema.read(run / files.METRICS)
-    paths = study.measures or tuple(measures.headline(metrics))
+    headline = measures.headline(metrics)
+    paths = study.measures or tuple(headline)
     known = items.read(run)
     return {
         **_about(study, cell, commands),
         "status": "done",
         "measures": {path: measures.lookup(metrics, path) for path in paths},
+        "headline": {path: measures.lookup(metrics, path) for path in headline if path not in paths},
+        "data": {"dataset": metrics["data"]["dataset"], **{name: metrics[name] for name in ("protocol", "split")}},
         "training": {name: metrics["training"].get(name) for name in FIGURES},
         "evaluation": metrics["evaluation"],
         "versions": metrics["versions"],
@@ -91,8 +96,13 @@ def failed(study: Study, cell: Cell, message: str, commands: Sequence[str]) -> R
 def _about(study: Study, cell: Cell, commands: Sequence[str]) -> Row:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
+        "schema": SCHEMA,
         "study": study.name,
         "arm": cell.arm,
+        "sources": list(study.arm(cell.arm).sources),
+        "changes": study.overrides(cell),
+        "evaluate": study.evaluation(cell),
+        "threads": study.threads,
         "factors": dict(cell.levels),
         "seed": cell.seed,
         "plan": study.digest(cell),

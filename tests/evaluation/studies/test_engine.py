@@ -112,6 +112,33 @@ def test_runs_of_another_plan_are_not_mixed_in(make_study, launcher, tmp_path):
     assert (out / "plain" / "notes.txt").read_text() == "mine"
 
 
+def test_the_header_of_a_recipe_may_change_after_its_runs_and_its_values_may_not(make_study, launcher, tmp_path):
+    study, out = make_study(), tmp_path / "out"
+    studies.run(study, out, launch=launcher(), tell=silent)
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("# plain\n# Expect: what the runs reached.\nmodel: {}\n")
+    launch = launcher()
+    studies.run(study, out, launch=launch, tell=silent)
+    assert launch.started == []
+    plain.write_text("# plain\nmodel: {depth: 2}\n")
+    with pytest.raises(UsageError, match="with another plan"):
+        studies.run(study, out, launch=launch, tell=silent)
+
+
+def test_rows_keep_what_tables_of_recipes_need(make_study, launcher, tmp_path):
+    (row, *_) = studies.run(make_study(seeds=1), tmp_path / "out", launch=launcher(), tell=silent)
+    assert list(row["headline"]) == ["generation.trained.recall_at_1", "generation.unseen.recall_at_1"]
+    assert row["data"] == {"dataset": "Emoji", "protocol": "grouped", "split": "test"}
+    assert row["sources"] == [str(tmp_path / "plain.yaml")]
+    assert (row["changes"], row["evaluate"]) == ({}, {})
+    old = [{name: value for name, value in row.items() if name not in ("schema", "headline")}]
+    rows.write(tmp_path / "out" / "rows.jsonl", old)
+    launch = launcher()
+    (again, *_) = studies.run(make_study(seeds=1), tmp_path / "out", launch=launch, tell=silent)
+    assert launch.started == [("deep", 0)]
+    assert again == row, "a finished run's row is read anew from its metrics.json"
+
+
 def test_a_measure_that_no_arm_has_stops_the_study_after_one_seed(make_study, launcher, tmp_path):
     launch, out = launcher(), tmp_path / "out"
     with pytest.raises(UsageError, match=rf"Did you mean '{NAMING}'"):

@@ -16,8 +16,11 @@ def metrics(metrics_and_examples):
 
 def test_numbers_and_scores(metrics):
     assert measures.lookup(metrics, "understanding.name.accuracy") == {
-        "value": 0.25, "n": 8, "ci95": [0.1, 0.4], "chance": 0.01, "better": "higher",
+        "value": 0.25, "n": 8, "ci95": [0.1, 0.4], "chance": 0.01, "majority": None,
+        "better": "higher",
     }  # fmt: skip
+    kinds = {"name": {"accuracy": 0.5, "n": 2, "chance": 0.1, "majority": 0.3, "ci95": [0.0, 1.0]}}
+    assert measures.lookup({"understanding": kinds}, "understanding.name")["majority"] == 0.3
     assert measures.lookup(metrics, "understanding.name") == measures.lookup(metrics, "understanding.name.accuracy")
     found = measures.lookup(metrics, "generation.unseen.recall_at_1")
     assert found["value"] == 0.5
@@ -37,6 +40,13 @@ def test_what_a_study_measures_by_itself(metrics):
         "generation.unseen.recall_at_1",
         "losses.draw.image",
     ]
+
+
+def test_an_autoencoder_is_measured_by_what_comes_back(metrics):
+    score = metrics["reconstruction"]["unseen"]["recall_at_1"]
+    back = {"recall_at_1": score, "perplexity": score, "psnr": score}
+    alone = {**metrics, "generation": {}, "understanding": {}, "losses": {}, "reconstruction": {"unseen": back}}
+    assert measures.headline(alone) == ["reconstruction.unseen.recall_at_1", "reconstruction.unseen.perplexity"]
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest(metrics):

@@ -1,0 +1,1 @@
+"""First-party graph encoders on PyG's layers, one idea per file."""

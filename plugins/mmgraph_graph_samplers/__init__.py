@@ -1,0 +1,1 @@
+"""First-party graph samplers, one idea per file."""
