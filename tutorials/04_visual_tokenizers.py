@@ -20,7 +20,7 @@
 # |---|---|
 # | You will learn | AE, VAE, VQ-VAE, VQGAN; straight-through gradients, moving averages, revival; posterior collapse |
 # | You need | tutorial 01; what a convolution and a normal distribution are |
-# | Time | about 70 CPU-seconds on one core, no GPU |
+# | Time | about 80 CPU-seconds on one core, no GPU |
 # | Memory | 1.2 GB |
 # | Seed | 0; the ranges below held for seeds 0, 1 and 2 |
 
@@ -244,8 +244,8 @@ for axis, (name, pictures) in zip(axes, again.items(), strict=True):
 #
 # The oracle says where it hurts. Place survives best, since many pixels agree on it. Colour goes first: it has to be
 # said by codes that also say the shape, and after so short a training it is nearly never right. And 16 codes are
-# hardly worse than 256: one unit of RMSE, and nothing that the oracle could tell on a hundred pictures. A larger
-# codebook has to be trained for longer before it is worth its bits.
+# hardly worse than 256: one or two units of RMSE, and nothing that the oracle could tell on a hundred pictures. A
+# larger codebook has to be trained for longer before it is worth its bits.
 
 # %%
 errors = {name: error for name, (error, _) in found.items()}
@@ -372,7 +372,7 @@ assert uses["random start, revival"][0] > 0.4
 assert uses["random start, revival"][1] > 4 * uses["random start, none"][1]
 
 # %% [markdown]
-# Without revival a handful of codes serves everything. The codebook has 256 entries on paper and 8 bits a token in the
+# Without revival about a dozen codes serve everything. The codebook has 256 entries on paper and 8 bits a token in the
 # configuration; the perplexity tells what is there.
 #
 # ## Break it: no straight-through gradient
@@ -516,8 +516,8 @@ assert pruned > errors["VQ, K = 16"] + 1
 # - **Is my loss normal?** Compare the error with that of the average picture, here 40 of 255. If yours stays
 #   there, the bottleneck passes nothing: collapsed, or cut off. A commitment that grows for long means that the
 #   encoder runs away from its codes.
-# - **How long on my laptop?** Five seconds for each training here. The recipes `ae`, `vae`, `vqvae` and `vqgan` take
-#   one to five CPU-minutes; `zoo:ae` and `zoo:vq` are trained.
+# - **How long on my laptop?** Five to ten seconds for each training here. The recipes `ae`, `vae`, `vqvae` and `vqgan`
+#   take one to five CPU-minutes; `zoo:ae` and `zoo:vq` are trained.
 # - **How do I use my own data?** `data.class_path: mmgraph.datasets.folder`, and the same `image_size` in both places.
 # - **Where does it live?** The tokenizers in `plugins/mmgraph_tokenizers/`, the loop in `mmgraph.models.Autoencoder`. A
 #   trained one is a part of other models: `mmgraph.tokenizers.vq` with `weights: run:DIR`.

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -208,7 +208,9 @@ def _finished(one: Run, prefix: Sequence[str]) -> rows.Row:
 
 
 def _commands(one: Run, prefix: Sequence[str]) -> list[str]:
-    return [shlex.join([*prefix, *command]) for command in one.commands]
+    """Return what anyone types to make the run: in the default directory, wherever this one was."""
+    usual = replace(one, folder=Path("runs", "studies", one.study.name) / one.study.folder(one.cell))
+    return [shlex.join([*prefix, *command]) for command in usual.commands]
 
 
 def _reason(output: Path, status: int) -> str:

@@ -30,7 +30,7 @@ def test_every_arm_runs_with_every_seed_and_leaves_a_row(make_study, launcher, t
                    "--budget", "30steps", "--run", run]  # fmt: skip
     assert evaluate == ["evaluate", "--run", run, "--limit", "7"]
     row = found[1]
-    assert row["command"][0] == f"mmgraph {' '.join(fit)}"
+    assert row["command"][0] == f"mmgraph {' '.join(fit)}".replace(run, "runs/studies/depth/deep/0")
     assert (row["study"], row["arm"], row["factors"], row["seed"]) == ("depth", "deep", {}, 0)
     assert row["training"]["steps"] == 30
     assert row["measures"][NAMING]["n"] == 40
