@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import types
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,7 +86,7 @@ def config_of(value: Any) -> Any:
 
 
 def instantiate(config: Any) -> Any:
-    """Build what `config_of` described.
+    """Build what `config_of` described, or what a recipe says: groups of options may be plain mappings there.
 
     Raises:
         UsageError: If a class may not be imported or does not take an argument.
@@ -94,6 +96,8 @@ def instantiate(config: Any) -> Any:
     if isinstance(config, Mapping) and "class_path" in config:
         cls = import_class(config["class_path"])
         arguments = {name: instantiate(value) for name, value in (config.get("init_args") or {}).items()}
+        hints = _hints(cls)
+        arguments = {name: _of(hints.get(name), value) for name, value in arguments.items()}
         try:
             return cls(**arguments)
         except TypeError as error:
@@ -105,3 +109,28 @@ def instantiate(config: Any) -> Any:
     if isinstance(config, list):
         return [instantiate(value) for value in config]
     return config
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    except NameError:  # a name that is there for type checkers only
+        return {}
+
+
+def _of(hint: Any, value: Any) -> Any:
+    """Return a value as its annotation wants it: a mapping where a dataclass stands becomes one."""
+    if isinstance(value, list):
+        items = next((typing.get_args(one) for one in _members(hint) if typing.get_origin(one) is list), ())
+        return [_of(items[0], item) for item in value] if items else value
+    wanted = next((one for one in _members(hint) if isinstance(one, type) and dataclasses.is_dataclass(one)), None)
+    if wanted is None or not isinstance(value, Mapping):
+        return value
+    try:
+        return wanted(**value)
+    except TypeError as error:
+        raise UsageError(f"{class_path(wanted)} cannot be built from its configuration: {error}") from error
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)

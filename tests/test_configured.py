@@ -102,3 +102,19 @@ def test_a_module_given_with_plugins_may_be_named():
         assert instantiate(config).size == 50
     finally:
         imports._named.discard(__name__)
+
+
+def test_groups_of_options_may_be_plain_mappings_as_in_recipes():
+    config = config_of(tiny.model())
+    config["init_args"] |= {
+        "optimization": {"learning_rate": 0.5},
+        "stages": [{"steps": 1, "train": ["connectors"]}, {}],
+        "start_from": [{"weights": "zoo:ae", "part": "blocks"}],
+    }
+    model = instantiate(config)
+    assert model.optimization == Optimization(learning_rate=0.5)
+    assert [stage.train for stage in model.stages] == [["connectors"], ("*",)]
+    assert model.start_from[0].part == "blocks"
+    config["init_args"]["optimization"] = {"rate": 0.5}
+    with pytest.raises(UsageError, match=r"Optimization cannot be built from its configuration.*rate"):
+        instantiate(config)
