@@ -209,13 +209,14 @@ def study(name: str) -> str:
     for levels in plan.combinations():
         for arm in plan.arms:
             cells = [arm.title, *(level for _, level in levels)]
+            done = [row for row in found.rows if (row["arm"], row["factors"]) == (arm.name, dict(levels))]
+            done = [row for row in done if row["status"] == "done"]
             own = [one for one in found.summaries if (one.arm, one.levels) == (arm.name, levels)]
             for one in own:
                 ends = one.interval if len(one.values) > 2 else None
                 shown = f" [{number(ends[0])}, {number(ends[1])}]" if ends else ""
-                cells.append(NOT_RUN if one.mean is None else number(one.mean) + shown)
-            done = [row for row in found.rows if (row["arm"], row["factors"]) == (arm.name, dict(levels))]
-            done = [row for row in done if row["status"] == "done"]
+                missing = "–" if done else NOT_RUN  # an arm without codes has no perplexity
+                cells.append(missing if one.mean is None else number(one.mean) + shown)
             for figure, unit in (("parameters", 1e6), ("visual_tokens", 1), ("steps", 1), ("cpu_seconds", 1)):
                 known = [row["training"][figure] / unit for row in done if row["training"].get(figure) is not None]
                 shown = f"{mean(known):.2f} M" if unit > 1 and known else f"{mean(known):.0f}" if known else "–"
