@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,15 @@ def plan(runs: Runs, *seeds: int) -> Study:
         evaluate=first.get("evaluate", {}),
         threads=first.get("threads", first["hardware"]["threads"]),
     )
+
+
+def another(runs: Runs, seed: int) -> Study:
+    """Return the study of one more seed, trained for as many steps as the committed runs took on average.
+
+    CPU seconds would buy another number of steps where the machine is less, or more, shared.
+    """
+    steps = round(statistics.fmean(row["training"]["steps"] for row in runs.rows))
+    return replace(plan(runs, seed), budget=parse(f"{steps}steps"))
 
 
 def golden(results: Path) -> dict[str, Row]:

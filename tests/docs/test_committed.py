@@ -137,6 +137,16 @@ def test_another_run_is_planned_as_the_committed_ones_were(checkout: Places) -> 
     assert study.measures == tuple(ASKED)
 
 
+def test_another_seed_trains_for_the_mean_number_of_steps_of_the_committed_ones(checkout: Places) -> None:
+    rows = seeds("clip", ASKED, budget="30cpu-s")
+    for row, steps in zip(rows, (90, 100, 105, 120, 110), strict=True):
+        row["training"]["steps"] = steps
+    put(checkout, rows)
+    (runs,) = committed.of_recipes(checkout.results)["clip"]
+    study = committed.another(runs, 5)
+    assert (str(study.budget), study.seeds) == ("105steps", (5,))
+
+
 def test_every_page_of_a_recipe_shows_its_numbers_and_one_page_all_of_them(checkout: Places) -> None:
     put(
         checkout,
