@@ -1,29 +1,29 @@
 """The decode loop: write until a begin-of-image, draw until the image is done, go on writing.
 
 Prompts of different lengths run as one batch. Text is decoded over a cache; while an image is denoised, the
-prefix before it is computed once and the halves of guidance run as one batch.
+prefix before it is computed once and the halves of guidance run as one batch. `paint`, `writing` and `stream` yield
+what there is while it comes; the other verbs return it when it is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmgraph.errors import UsageError
 from mmgraph.models.unified import UnifiedModel
-from mmgraph.painting import decode, paint, picture_tokens
-from mmgraph.prompting import Guidance, evaluating, guidance_scale, head_of, prefix_of
-from mmgraph.randomness import SampleRandom
-from mmgraph.reading import CachedTextReader, PlainTextReader
+from mmgraph.painting import decode, paint, picture_tokens, tool_prompts
+from mmgraph.prompting import Guidance, Guidances, contrasts, guidance_scale
 from mmgraph.sequence import Sample, Segment
-from mmgraph.vocabulary import BOI, EOS
+from mmgraph.writing import write, writing
 
 __all__ = [
     "Guidance",
+    "Guidances",
+    "Part",
     "ask",
     "complete",
     "decode",
@@ -34,7 +34,10 @@ __all__ = [
     "paint",
     "picture_tokens",
     "reconstruct",
+    "stream",
+    "tool_prompts",
     "write",
+    "writing",
 ]
 
 
@@ -42,8 +45,10 @@ def draw(
     model: UnifiedModel,
     captions: Sequence[str],
     *,
-    guidance: Guidance | None = None,
+    guidance: Guidances | None = None,
     num_steps: int | None = None,
+    sampler: str | None = None,
+    sampler_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     batch_size: int = 128,
 ) -> Tensor:
@@ -52,8 +57,11 @@ def draw(
     Args:
         model: A trained model.
         captions: What to draw.
-        guidance: Scale of classifier-free guidance; 1 = none; None = the model's default.
+        guidance: Scale of classifier-free guidance; 1 = none; None = the model's default. A list gives each caption
+            its own.
         num_steps: Steps of the sampler; None = the model's default.
+        sampler: Another sampler than the head's own, by its name in diffusers; None = the head's.
+        sampler_options: Its options.
         seed: With the caption's place in the list, decides the noise.
         batch_size: Captions drawn at once.
 
@@ -64,10 +72,14 @@ def draw(
         Sample((Segment("text", caption), Segment("image", None, target=True)), "draw", number)
         for number, caption in enumerate(captions)
     ]
-    parts = [
-        _last(model, samples[start : start + batch_size], guidance=guidance, num_steps=num_steps, seed=seed)
-        for start in range(0, len(samples), batch_size)
-    ]
+    own = guidance if isinstance(guidance, Sequence) else None
+    if own is not None:
+        contrasts(model, own, len(samples))  # refused before any is drawn
+    options = {"num_steps": num_steps, "sampler": sampler, "sampler_options": sampler_options, "seed": seed}
+    parts = []
+    for start in range(0, len(samples), batch_size):
+        batch = slice(start, start + batch_size)
+        parts.append(_last(model, samples[batch], guidance=guidance if own is None else own[batch], **options))
     return torch.cat(parts)
 
 
@@ -112,6 +124,10 @@ def interleave(
     *,
     max_segments: int = 4,
     guidance: Guidance | None = None,
+    num_steps: int | None = None,
+    sampler: str | None = None,
+    sampler_options: Mapping[str, Any] | None = None,
+    temperature: float | None = None,
     seed: int = 0,
 ) -> list[Segment]:
     """Go on after a prompt, switching between writing and drawing as the model says, until it ends.
@@ -121,28 +137,110 @@ def interleave(
         prompt: What has been said so far.
         max_segments: Most segments that are added.
         guidance: As in `draw`.
+        num_steps: As in `draw`.
+        sampler: As in `draw`.
+        sampler_options: As in `draw`.
+        temperature: Of text; 0 takes the most likely; None = the model's default.
         seed: Decides every draw.
 
     Returns:
         The segments that were added.
     """
-    segments = list(prompt)
-    added: list[Segment] = []
-    drawing = False
-    while len(added) < max_segments:
-        modality = "image" if drawing else "text"
-        sample = Sample((*segments, Segment(modality, None, target=True)), "interleave", key=len(added))
-        if drawing:
-            found: Any = _last(model, [sample], guidance=guidance, seed=seed)[0]
-            drawing = False
+    parts = stream(
+        model,
+        [prompt],
+        max_segments=max_segments,
+        guidance=guidance,
+        num_steps=num_steps,
+        sampler=sampler,
+        sampler_options=sampler_options,
+        temperature=temperature,
+        seed=seed,
+    )
+    return [Segment(part.modality, part.content) for part in parts if part.done]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment as far as it has come.
+
+    Args:
+        prompt: To which of the prompts it is added, from 0.
+        number: Which of the segments added to that prompt, from 0.
+        modality: `text` or `image`.
+        content: The text so far, or the picture so far as uint8 `(C, height, width)`.
+        done: Whether this is the whole segment.
+    """
+
+    prompt: int
+    number: int
+    modality: str
+    content: Any
+    done: bool
+
+
+def stream(
+    model: UnifiedModel,
+    prompts: Sequence[Sequence[Segment]],
+    *,
+    max_segments: int = 4,
+    guidance: Guidances | None = None,
+    num_steps: int | None = None,
+    sampler: str | None = None,
+    sampler_options: Mapping[str, Any] | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
+) -> Iterator[Part]:
+    """Yield what is added to each prompt while it comes: texts token by token, pictures step by step.
+
+    All prompts that are to be written go on as one batch, and all that are to be drawn as another, whatever their
+    lengths. Arguments are those of `interleave`; a list of guidances gives each prompt its own.
+    """
+    scales = guidance if isinstance(guidance, Sequence) else [guidance] * len(prompts)
+    if guidance is not None:
+        contrasts(model, guidance, len(prompts))  # refused before anything is written
+    segments = [list(prompt) for prompt in prompts]
+    counts = [0] * len(prompts)
+    modes = {row: "text" for row in range(len(prompts)) if max_segments > 0}
+    while modes:
+        mode = "text" if "text" in modes.values() else "image"
+        rows = [row for row in modes if modes[row] == mode]
+        samples = [
+            Sample((*segments[row], Segment(mode, None, target=True)), "interleave", counts[row] + max_segments * row)
+            for row in rows
+        ]
+        steps: Iterator[list[tuple[Any, bool]]]
+        if mode == "text":
+            steps = writing(model, samples, temperature=temperature, seed=seed, may_draw=True)
         else:
-            found, drawing = write(model, [sample], seed=seed, may_draw=True)[0]
-        if modality == "image" or found:
-            added.append(Segment(modality, found))
-            segments = _append(model, segments, added[-1])
-        if modality == "text" and not drawing:
-            break
-    return added
+            steps = _pictures(
+                model,
+                samples,
+                guidance=None if guidance is None else [scales[row] for row in rows],
+                num_steps=num_steps,
+                sampler=sampler,
+                sampler_options=sampler_options,
+                seed=seed,
+            )
+        found: list[tuple[Any, bool]] = []
+        for step in steps:
+            for row, known, (content, _) in zip(rows, found or [(None, False)] * len(rows), step, strict=True):
+                if mode == "image" or content not in (known[0], ""):
+                    yield Part(row, counts[row], mode, content, False)
+            found = step
+        for row, (content, drawing) in zip(rows, found, strict=True):
+            if mode == "image" or content:
+                yield Part(row, counts[row], mode, content, True)
+                counts[row] += 1
+                segments[row] = _append(model, segments[row], Segment(mode, content))
+            modes[row] = "image" if drawing else "text"
+            if counts[row] >= max_segments or (mode == "text" and not drawing):
+                del modes[row]
+
+
+def _pictures(model: UnifiedModel, samples: Sequence[Sample], **options: Any) -> Iterator[list[tuple[Tensor, bool]]]:
+    for pictures in paint(model, samples, **options):
+        yield [(picture, False) for picture in pictures]
 
 
 def _append(model: UnifiedModel, segments: list[Segment], new: Segment) -> list[Segment]:
@@ -153,80 +251,6 @@ def _append(model: UnifiedModel, segments: list[Segment], new: Segment) -> list[
     tokenizer = model.tokenizer(span.tokenizer)
     codes = torch.cat(list(tokenizer.encode([segments[-1].content, new.content])))
     return [*segments[:-1], Segment("text", tokenizer.decode([codes])[0])]
-
-
-# -- writing ------------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def write(
-    model: UnifiedModel,
-    samples: Sequence[Sample],
-    *,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    seed: int = 0,
-    may_draw: bool = False,
-    use_cache: bool = True,
-    watch: Callable[[Tensor, Tensor], None] | None = None,
-) -> list[tuple[str, bool]]:
-    """Write the open text segment at the end of each sample.
-
-    Args:
-        model: A trained model.
-        samples: Their last segment is text with content None.
-        max_tokens: Most tokens; None = the model's default.
-        temperature: 0 takes the most likely; None = the model's default.
-        seed: With each sample's key, decides what is drawn.
-        may_draw: Whether a text may end with a begin-of-image, and goes on after a text without a separator.
-        use_cache: False reads the whole text again for each token (for tests and timing).
-        watch: Called as each token comes, with the ids `(N,)` and the model's probabilities `(N, V)` of what may
-            stand there, at temperature 1.
-
-    Returns:
-        The texts, and whether each ended with a begin-of-image.
-    """
-    with evaluating(model):
-        span, prefix, _ = prefix_of(model, samples, seed, go_on=may_draw)
-        head = head_of(model, span)
-        ends = (EOS, BOI) if may_draw else (EOS,)
-        allowed = model.vocabulary.allowed(span.tokenizer, *ends)
-        words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())
-        room = min(max_tokens or model.sampling.max_text, model.max_text - words)
-        if room < 1:
-            raise UsageError(
-                f"the prompt has {words} text positions, the model holds {model.max_text}: no room to write."
-            )
-        reader = CachedTextReader(model, prefix, room) if use_cache else PlainTextReader(model, prefix)
-
-        logits = torch.zeros(0)
-
-        def run(last: Tensor, time: Tensor | None) -> Tensor:
-            nonlocal logits
-            hidden = reader.prefill() if last.numel() == 0 else reader.read(last)
-            logits = head.predict(hidden).masked_fill(~allowed, -torch.inf)  # (N, V)
-            return logits
-
-        random = SampleRandom(seed, [sample.key for sample in samples])
-        temperature = model.sampling.temperature if temperature is None else temperature
-        done = torch.zeros(len(samples), dtype=torch.bool)
-        drawn = torch.zeros(len(samples), 0, dtype=torch.long)
-        for drawn in head.sample(run, (len(samples),), num_steps=room, random=random, temperature=temperature):
-            if watch is not None:
-                watch(drawn[:, -1].cpu(), logits.float().softmax(-1).cpu())
-            done |= torch.isin(drawn[:, -1].cpu(), torch.tensor(ends))
-            if bool(done.all()):
-                break
-    results = []
-    for row in drawn.tolist():
-        stop = next((k for k, token in enumerate(row) if token in ends), len(row))
-        codes = model.vocabulary.codes(span.tokenizer, torch.tensor(row[:stop], dtype=torch.long))
-        text = model.tokenizer(span.tokenizer).decode([codes])[0]
-        results.append((text, stop < len(row) and row[stop] == BOI))
-    return results
-
-
-# -- shared -------------------------------------------------------------------------------------------------
 
 
 def _last(model: UnifiedModel, samples: Sequence[Sample], **options: Any) -> Tensor:

@@ -181,12 +181,14 @@ class GraphNode:
         node: Its number there.
         seed: Seed of the neighbourhood; the same node may be seen with another one in another epoch.
         hidden: Modalities of this node which nothing may read: what the sample asks for.
+        without: Pairs of nodes whose edges nothing may see, where the sample asks whether they are joined.
     """
 
     graph: MultimodalGraph = field(repr=False, compare=False)
     node: int
     seed: int = 0
     hidden: tuple[str, ...] = ()
+    without: tuple[tuple[int, int], ...] = ()
 
 
 def _present(contents: Sequence[Any] | None, num_nodes: int) -> Tensor:

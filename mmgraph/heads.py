@@ -7,14 +7,15 @@ what, and how to sample.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from mmgraph import registry
 from mmgraph.configured import Configured
+from mmgraph.errors import UsageError
 from mmgraph.randomness import SampleRandom
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Prepared:
         time: Noise level per span `(N,)`, 0 = noise and 1 = data; None if the objective has none.
         noise: The noise that was added, so that a comparison can repeat it.
         levels: Noise level of each position `(N, n, ...)`, where the head denoises every token on its own.
+        beside: What a second tokenizer gives of the same contents `(N, k, e)`, for heads that are built for one.
     """
 
     inputs: Tensor
@@ -45,6 +47,7 @@ class Prepared:
     time: Tensor | None = None
     noise: Tensor | None = None
     levels: Tensor | None = None
+    beside: Tensor | None = None
 
 
 class Head(Configured, nn.Module, ABC):
@@ -64,6 +67,11 @@ class Head(Configured, nn.Module, ABC):
     """The hidden state at position p predicts the token at position p + shift."""
     embeds: ClassVar[bool] = False
     """Whether its prepared inputs are embedded by its own `embed`."""
+    apart: ClassVar[bool] = False
+    """Whether the body never reads its tokens: a network of its own does (`denoise`), told what to draw by hidden
+    states of what stands before. Its span takes no position."""
+    reads: Literal["prompt", "queries"] = "prompt"
+    """Of heads apart, whose hidden states: of everything in the sample before the span, or of its queries."""
     tokenizer_name: str = ""
     """What the model and the vocabulary call its tokenizer; the model sets it before `build`."""
 
@@ -96,12 +104,23 @@ class Head(Configured, nn.Module, ABC):
         """Return the first k sampled tokens `(N, k, ...)` by rising place, where the head reads them otherwise."""
         return tokens
 
-    def guide(self, given: Tensor, null: Tensor, scale: float) -> Tensor:
+    def guide(self, given: Tensor, null: Tensor, scale: float | Tensor) -> Tensor:
         """Return the guided prediction from those with and without the condition: null + scale (given - null).
 
         What `sample` gets from `run`. A head whose prediction must not be mixed may return both beside each other.
+        The scale is one number, or one of each row, `(N, 1, ...)`.
         """
         return null + scale * (given - null)
+
+    def with_sampler(self, sampler: str, options: Mapping[str, Any] | None = None) -> Head:
+        """Return this head, with the same weights, drawing by another sampler; for one request.
+
+        Raises:
+            UsageError: If the head has one way of drawing only, or if the sampler does not fit.
+        """
+        raise UsageError(
+            f"{type(self).__name__} draws in one way only, so it takes no sampler '{sampler}'; leave it out."
+        )
 
     @abstractmethod
     def build(self, tokenizer: Tokenizer, vocabulary: Vocabulary, dim: int, condition_dim: int) -> None:
@@ -110,6 +129,14 @@ class Head(Configured, nn.Module, ABC):
         Raises:
             UsageError: If the tokenizer's tokens are not what the objective models.
         """
+
+    def build_beside(self, tokenizer: Tokenizer) -> None:
+        """Take the size of a second tokenizer that reads the same contents, before `build`; most heads use none.
+
+        Raises:
+            UsageError: If the head has none.
+        """
+        raise UsageError(f"{type(self).__name__} has no use for a second tokenizer; leave it out of the processor.")
 
     @abstractmethod
     def prepare(
@@ -131,7 +158,8 @@ class Head(Configured, nn.Module, ABC):
         """Return the summed loss and the number of scored terms.
 
         Args:
-            hidden: `(N, n, D)` hidden states that predict the span's tokens.
+            hidden: `(N, n, D)` hidden states that predict the span's tokens; for heads apart those that they read,
+                `(N, m, D + 1)`, where the last number is 1, or 0 for padding.
             prepared: What `prepare` gave.
             condition: Conditioning vectors `(N, condition_dim)` of timed spans.
         """
@@ -162,7 +190,14 @@ class Head(Configured, nn.Module, ABC):
 
     @abstractmethod
     def predict(self, hidden: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the head's prediction from hidden states: logits `(..., V)` or vectors `(..., d)`."""
+        """Return the head's prediction from hidden states: logits `(..., V)` or vectors `(..., d)`.
+
+        Heads apart return what their network is told, `(N, m, ...)`: once for a picture, and not at each step.
+        """
+
+    def denoise(self, inputs: Tensor, time: Tensor | None, told: Tensor) -> Tensor:
+        """Return the prediction `(N, n, d)` of heads apart, from inputs and what `predict` gave."""
+        raise NotImplementedError(f"{type(self).__name__} is not apart")
 
 
 __getattr__, __dir__ = registry.lazy("heads")

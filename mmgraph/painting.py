@@ -1,13 +1,14 @@
 """Drawing: the open image at the end of each sample, by whatever head scores it.
 
 Heads without shift give their whole span again and again over one prefix; heads with blocks give one block after
-another and heads with shift one token from the last, both over a growing cache. The halves of guidance run as one
-batch.
+another and heads with shift one token from the last, both over a growing cache. Heads apart hear the prefix once and
+draw with a network of their own. The halves of guidance run as one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly
 from mmgraph.models.grouping import Group
 from mmgraph.models.unified import UnifiedModel
-from mmgraph.prompting import Guidance, evaluating, guidance_scale, head_of, prefix_of
+from mmgraph.prompting import Guidances, contrasts, evaluating, head_of, prefix_of
 from mmgraph.randomness import SampleRandom
 from mmgraph.reading import (
     CachedBlockReader,
@@ -28,9 +29,11 @@ from mmgraph.reading import (
     PlainBlockReader,
     PlainSpanReader,
     PlainTurnReader,
+    tell,
 )
-from mmgraph.sequence import Sample, Span, lay_out
+from mmgraph.sequence import Sample, Segment, Span, lay_out
 from mmgraph.tokenizers import Tokenizer
+from mmgraph.writing import write
 
 Watch = Callable[[Tensor, "Tensor | None"], None]
 Read = Callable[[Tensor, "Tensor | None"], "tuple[Tensor, Tensor | None]"]
@@ -41,9 +44,11 @@ def paint(
     model: UnifiedModel,
     samples: Sequence[Sample],
     *,
-    guidance: Guidance | None = None,
+    guidance: Guidances | None = None,
     num_steps: int | None = None,
     temperature: float = 1.0,
+    sampler: str | None = None,
+    sampler_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     use_cache: bool = True,
     watch: Watch | None = None,
@@ -55,9 +60,12 @@ def paint(
     Args:
         model: A trained model.
         samples: Their last segment is an image with content None.
-        guidance: Scale of the guidance on text, or by modality; prediction = null + scale (given - null).
+        guidance: Scale of the guidance on text, or by modality; prediction = null + scale (given - null). A list gives
+            each sample its own.
         num_steps: Steps of the head's sampler; heads that draw one token after another take as many as there are.
         temperature: For heads that sample categories.
+        sampler: Another sampler than the head's own, by its name in diffusers; None = the head's.
+        sampler_options: Its options.
         seed: With each sample's key, decides the noise.
         use_cache: False reads the prefix again at each step (for tests and timing).
         watch: Called at each step with what the model reads in place of the tokens, `(N, n, ...)`, and their time
@@ -67,6 +75,7 @@ def paint(
         Ho and Salimans, Classifier-Free Diffusion Guidance, 2022 (arXiv 2207.12598).
     """
     options: dict[str, Any] = {"guidance": guidance, "num_steps": num_steps, "temperature": temperature}
+    options |= {"sampler": sampler, "sampler_options": sampler_options}
     span: Span = model.spans(samples[0], False)[-1]
     for tokens in picture_tokens(model, samples, **options, seed=seed, use_cache=use_cache, watch=watch):
         yield decode(model, span, tokens)
@@ -78,6 +87,10 @@ def decode(model: UnifiedModel, span: Span, tokens: Tensor) -> Tensor:
 
     Places not drawn yet are grey; of tokens of several scales, the whole scales that are there are shown.
     """
+    if span.source == "tool":
+        tool = _tool(model, span)
+        opened = Sample((Segment("text", ""), Segment(span.modality, None, target=True)), "draw")
+        return decode(tool, tool.spans(opened, False)[-1], tokens)
     tokenizer = model.tokenizer(span.tokenizer)
     n, k = tokenizer.num_tokens, tokens.shape[1]
     if k == n:
@@ -111,9 +124,11 @@ def picture_tokens(
     model: UnifiedModel,
     samples: Sequence[Sample],
     *,
-    guidance: Guidance | None = None,
+    guidance: Guidances | None = None,
     num_steps: int | None = None,
     temperature: float = 1.0,
+    sampler: str | None = None,
+    sampler_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     use_cache: bool = True,
     watch: Watch | None = None,
@@ -122,22 +137,36 @@ def picture_tokens(
 
     Arguments are those of `paint`.
     """
+    last = model.spans(samples[0], False)[-1]
+    if last.source == "tool":
+        asked = [
+            Sample((Segment("text", prompt), Segment(last.modality, None, target=True)), "draw", sample.key)
+            for sample, prompt in zip(samples, tool_prompts(model, samples, seed=seed), strict=True)
+        ]
+        options: dict[str, Any] = {"num_steps": num_steps, "temperature": temperature, "use_cache": use_cache}
+        options |= {"sampler": sampler, "sampler_options": sampler_options, "watch": watch}
+        yield from picture_tokens(_tool(model, last), asked, guidance=guidance, seed=seed, **options)
+        return
     with evaluating(model):
-        scale = guidance_scale(model.sampling.guidance if guidance is None else guidance)
-        span, prefix, n = prefix_of(model, samples, seed, contrast=scale != 1.0)
+        scales = contrasts(model, model.sampling.guidance if guidance is None else guidance, len(samples))
+        span, prefix, n = prefix_of(model, samples, seed, contrast=list(scales))
         head = head_of(model, span)
+        if sampler is None and sampler_options:
+            raise UsageError("sampler_options are those of a sampler; name one with `sampler`.")
+        if sampler is not None:
+            head = head.with_sampler(sampler, sampler_options)
         rows, copies = len(samples), prefix.layout.shape[0] // len(samples)
         steps = n if head.shift else num_steps or model.sampling.num_steps
         random = SampleRandom(seed, [sample.key for sample in samples])
         allowed = model.vocabulary.allowed(span.tokenizer) if head.discrete else None
-        guide = _Guide(head, scale, allowed)
-        read = _reads(model, head, span, prefix, n, use_cache)
+        guide = _Guide(head, list(scales.values()), allowed)
+        predict = _predicts(model, head, span, prefix, n, use_cache)
 
         def run(inputs: Tensor, time: Tensor | None) -> Tensor:
             if watch is not None:
                 watch(inputs, time)
             inputs = inputs.to(model.device).repeat(copies, *[1] * (inputs.ndim - 1))
-            return guide(head.predict(*read(inputs, time)), rows)
+            return guide(predict(inputs, time), rows)
 
         lead = (rows,) if head.shift else (rows, n)
         shape = lead if head.discrete else (*lead, model.tokenizer(span.tokenizer).token_dim)
@@ -146,19 +175,66 @@ def picture_tokens(
             yield model.vocabulary.codes(span.tokenizer, found) if head.discrete else found
 
 
-class _Guide:
-    """Joins the prediction with the condition and the one without, and forbids what is no code of the picture."""
+def tool_prompts(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -> list[str]:
+    """Return what the model asks of its tool for the open image at each sample's end; nothing where it has no tool."""
+    if model.spans(samples[0], False)[-1].source != "tool":
+        return []
+    asking = Segment("text", None, target=True)
+    opened = [replace(sample, segments=(*sample.segments[:-1], asking)) for sample in samples]
+    return [text for text, _ in write(model, opened, seed=seed)]
 
-    def __init__(self, head: Head, scale: float, allowed: Tensor | None) -> None:
+
+def _tool(model: UnifiedModel, span: Span) -> UnifiedModel:
+    assert span.head is not None
+    return model.tools[span.head].model  # type: ignore[return-value]
+
+
+class _Guide:
+    """Joins predictions with more and with fewer conditions, and forbids what is no code of the picture.
+
+    With text T and graph G: e() + s_T (e(T) - e()) + s_G (e(T, G) - e(T)), as in InstructG2I (arXiv 2410.07157).
+    """
+
+    def __init__(self, head: Head, scales: Sequence[float | Tensor], allowed: Tensor | None) -> None:
         self.head = head
-        self.scale = scale
+        self.scales = scales
         self.allowed = allowed
+        if len(scales) > 1 and type(head).guide is not Head.guide:
+            raise UsageError(
+                f"{type(head).__name__} mixes two predictions in a way of its own, so it is guided by one condition at "
+                f"a time, not by {len(scales)}; give a scale other than 1 to one of them."
+            )
 
     def __call__(self, given: Tensor, rows: int) -> Tensor:
-        if len(given) > rows:
-            told, untold = given.chunk(2)
-            given = self.head.guide(told, untold, self.scale)
+        if self.scales:
+            *more, found = given.chunk(1 + len(self.scales))
+            before = found
+            for number, (told, scale) in enumerate(zip(reversed(more), self.scales, strict=True)):
+                if isinstance(scale, Tensor):
+                    scale = scale.to(told).view(-1, *[1] * (told.ndim - 1))
+                found = self.head.guide(told, before, scale) if number == 0 else found + scale * (told - before)
+                before = told
+            given = found
         return given if self.allowed is None else given.masked_fill(~self.allowed, -torch.inf)
+
+
+def _predicts(
+    model: UnifiedModel, head: Head, span: Span, prefix: Assembly, n: int, use_cache: bool
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Return what gives the head's prediction for inputs and time, row by row of the prefix."""
+    if not head.apart:
+        read = _reads(model, head, span, prefix, n, use_cache)
+        return lambda inputs, time: head.predict(*read(inputs, time))
+    told: Tensor | None = None
+
+    def predict(inputs: Tensor, time: Tensor | None) -> Tensor:
+        nonlocal told
+        if told is None or not use_cache:  # the body runs once for a picture; only the head's network sees each step
+            told = head.predict(tell(model, prefix))
+        times = None if time is None else time.to(model.device).repeat(len(inputs) // len(time))
+        return head.denoise(inputs, times, told)
+
+    return predict
 
 
 def _reads(model: UnifiedModel, head: Head, span: Span, prefix: Assembly, n: int, use_cache: bool) -> Read:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
+from torch import Tensor
+
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly
@@ -14,20 +17,52 @@ from mmgraph.randomness import SampleRandom
 from mmgraph.sequence import Sample, Span
 
 Guidance = float | Mapping[str, float]
+Guidances = Guidance | Sequence[Guidance]
+"""One guidance for all, or one of each sample."""
 
 
-def guidance_scale(guidance: Guidance) -> float:
-    """Return the scale on text.
+def contrasts(model: UnifiedModel, guidance: Guidances, rows: int) -> dict[str, float | Tensor]:
+    """Return the scale on each condition of the model that is guided: text first, then picture, then graph.
 
     Raises:
-        UsageError: If a scale is given for a condition that is not text.
+        UsageError: As `guidance_scales`.
+    """
+    known = ("text", *sorted({span.modality for span in model.processor.templates()} & {"image"}))
+    known += ("graph",) if model.graph is not None else ()
+    found = {name: guidance_scales(guidance, rows, name, known) for name in known}
+    return {name: scale for name, scale in found.items() if isinstance(scale, Tensor) or scale != 1.0}
+
+
+def guidance_scales(
+    guidance: Guidances, rows: int, modality: str = "text", known: Sequence[str] = ("text",)
+) -> float | Tensor:
+    """Return the scale on one condition: one number, or one of each row `(N,)` where they differ.
+
+    Raises:
+        UsageError: If there is not one for each row, or if one is for a condition that is not `known`.
+    """
+    if isinstance(guidance, (int, float, Mapping)):
+        return guidance_scale(guidance, modality, known)
+    scales = [guidance_scale(one, modality, known) for one in guidance]
+    if len(scales) != rows:
+        raise UsageError(f"{len(scales)} guidances are given for {rows} samples; give one, or one of each.")
+    return scales[0] if len(set(scales)) == 1 else torch.tensor(scales)
+
+
+def guidance_scale(guidance: Guidance, modality: str = "text", known: Sequence[str] = ("text",)) -> float:
+    """Return the scale on one condition; a single number is that on text.
+
+    Raises:
+        UsageError: If a scale is given for a condition that is not `known`.
     """
     if isinstance(guidance, Mapping):
-        unknown = sorted(set(guidance) - {"text"})
+        unknown = sorted(set(guidance) - set(known))
         if unknown:
-            raise UsageError(f"guidance on '{unknown[0]}' is not known to this model; give a scale for text.")
-        return float(guidance.get("text", 1.0))
-    return float(guidance)
+            raise UsageError(
+                f"guidance on '{unknown[0]}' is not known to this model; give a scale for {' or '.join(known)}."
+            )
+        return float(guidance.get(modality, 1.0))
+    return float(guidance) if modality == "text" else 1.0
 
 
 @contextmanager
@@ -53,9 +88,12 @@ def head_of(model: UnifiedModel, span: Span) -> Head:
 
 
 def prefix_of(
-    model: UnifiedModel, samples: Sequence[Sample], seed: int, *, contrast: bool = False, go_on: bool = False
+    model: UnifiedModel, samples: Sequence[Sample], seed: int, *, contrast: Sequence[str] = (), go_on: bool = False
 ) -> tuple[Span, Assembly, int]:
-    """Lay out what stands before the open span; with `contrast`, once more without the text.
+    """Lay out what stands before the open span, and once more for each condition in `contrast`.
+
+    The first copy lacks the last of them, the next the last two, and the last copy all: `("text", "graph")` gives
+    all, without the graph, without both.
 
     With `go_on` an open text after a text continues it: no separator stands between them.
 
@@ -69,9 +107,9 @@ def prefix_of(
     rows, given = list(samples), list(spans)
     if go_on:
         given = [own[:-1] if [span.modality for span in own[-2:]] == ["text"] * 2 else own for own in spans]
-    if contrast:
+    for name in reversed(contrast):
         rows += samples
-        given += [without(own, "text") for own in spans]
+        given += [without(own, name) for own in given[-len(spans) :]]
     random = SampleRandom(seed, [sample.key for sample in rows])
     prefix = model.assembler.assemble(rows, given, random, closed=False)
     tokens = model.tokenizer(last.tokenizer).num_tokens if last.modality != "text" else 0

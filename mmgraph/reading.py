@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mmgraph.cache import Cache
 from mmgraph.models.assembly import Assembly
-from mmgraph.models.grouping import Group
+from mmgraph.models.grouping import Group, told_states
 from mmgraph.models.unified import UnifiedModel
 from mmgraph.sequence import Layout, Piece, Span, lay_out
 
@@ -85,7 +85,7 @@ class PlainTextReader:
             fields[field].clamp_min_(0)
         longer = Layout.of(fields)
         prefix = self.prefix
-        sequence = self.model.embed(Assembly(longer, tokens, prefix.times, places, texts=prefix.texts))
+        sequence = self.model.embed(replace(prefix, layout=longer, ids=tokens, groups=places))
         return last_states(self.model.run(sequence)[0], longer)
 
 
@@ -99,10 +99,12 @@ class CachedSpanReader:
         self.cache = Cache(model.depth, rows, width + layout.shape[1], model.device)
         prefill(model, prefix, self.cache)
         self.ids = torch.zeros(layout.shape, dtype=torch.long)
+        self.graph = prefix.graph
 
     def read(self, group: Group, times: Tensor) -> tuple[Tensor, Tensor | None]:
         """Read the span's tokens at their times; return its hidden states and conditioning."""
-        return read(self.model, Assembly(self.layout, self.ids, times, [group]), self.cache, commit=False)
+        assembly = Assembly(self.layout, self.ids, times, [group], graph=self.graph)
+        return read(self.model, assembly, self.cache, commit=False)
 
 
 class PlainSpanReader:
@@ -136,7 +138,9 @@ class PlainSpanReader:
         places = torch.arange(rows)[:, None] * total + ends[:, None] + torch.arange(n)
         ids = F.pad(prefix.ids, (0, n))
         groups = [*moved, replace(group, places=places)]
-        assembly = Assembly(Layout.of(fields), ids, torch.cat((prefix.times, times)), groups, texts=prefix.texts)
+        both = torch.cat((prefix.times, times))
+        timed = None if prefix.timed is None else torch.cat((prefix.timed, torch.arange(rows)))[: len(both)]
+        assembly = replace(prefix, layout=Layout.of(fields), ids=ids, times=both, groups=groups, timed=timed)
         sequence = self.model.embed(assembly)
         hidden = self.model.run(sequence)[0].view(rows * total, -1)[places.to(self.model.device)]
         condition = sequence.condition[first_time:] if sequence.condition is not None and len(times) else None
@@ -269,3 +273,10 @@ def last_states(hidden: Tensor, layout: Layout) -> Tensor:
     """Return the hidden state `(N, D)` of each row's last position."""
     ends = layout.valid.sum(1).to(hidden.device) - 1
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), ends]
+
+
+def tell(model: UnifiedModel, prefix: Assembly) -> Tensor:
+    """Read the prompts; return the hidden states `(N, m, D + 1)` that the open spans' head reads, where it is apart."""
+    assert prefix.told is not None
+    hidden, _ = model.run(model.embed(prefix))
+    return told_states(hidden.reshape(-1, hidden.shape[-1]), prefix.told)

@@ -32,8 +32,8 @@ class Segment:
 
     Args:
         modality: One of `MODALITIES`.
-        content: A `str` for text, a uint8 tensor `(C, height, width)` for a picture, or None when the
-            model is to produce it.
+        content: A `str` for text, a uint8 tensor `(C, height, width)` for a picture, a `mmgraph.graphs.GraphNode` for
+            a graph, or None when the model is to produce it.
         target: Whether the model is trained to produce this segment.
     """
 
@@ -70,9 +70,10 @@ class Span:
         head: Name of the head that scores it; None for context.
         connector: Name of the connector; None for discrete tokens, which the vocabulary embeds.
         role: `target` spans are scored, `context` spans are only read.
-        place: `sequence`, or `memory` for what is cross-attended.
+        place: `sequence`, `memory` for what is cross-attended, or `condition` for a graph that joins the noise level.
         visible: `all`, or `own` when only its own positions may attend to it (a noised copy).
-        source: `item`, `queries` (content-free learned positions) or `null` (the condition dropped).
+        source: `item`, `queries` (content-free learned positions), `null` (the condition dropped) or `tool` (another
+            model draws it, from a text that stands before: it takes no position).
         target: Segment whose content is to be produced, where it is not `item`.
         order: Attention order on the span; None takes the head's, and for context `causal` for text and queries
             and `full` for the rest.
@@ -86,9 +87,9 @@ class Span:
     head: str | None = None
     connector: str | None = None
     role: Role = "context"
-    place: Literal["sequence", "memory"] = "sequence"
+    place: Literal["sequence", "memory", "condition"] = "sequence"
     visible: Literal["all", "own"] = "all"
-    source: Literal["item", "queries", "null"] = "item"
+    source: Literal["item", "queries", "null", "tool"] = "item"
     target: int | None = None
     order: Literal["causal", "full"] | None = None
     beside: str | None = None

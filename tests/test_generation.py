@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from mmgraph import generation
 from mmgraph.errors import UsageError
-from mmgraph.heads import next_token
+from mmgraph.heads import flow, next_token
 from mmgraph.models import Sampling
 from mmgraph.sequence import Sample, Segment
 from mmgraph.testing.stand_ins import Codes
@@ -105,6 +106,27 @@ class TestWrite:
         assert torch.equal(*seen)
 
 
+    def test_token_by_token(self, tiny_model, tiny_samples):
+        prompts = opened(tiny_samples, "name", "ask")
+        options = {"max_tokens": 8, "temperature": 1.0, "seed": 4, "may_draw": True}
+        steps = list(generation.writing(tiny_model, prompts, **options))
+        assert steps[-1] == generation.write(tiny_model, prompts, **options)
+        assert len(steps) > 2
+        for before, after in pairwise(steps):
+            for (shorter, ended), (longer, _) in zip(before, after, strict=True):
+                assert longer == shorter if ended else longer.startswith(shorter)
+        (alone,) = (list(generation.writing(tiny_model, prompts[1:2], **options)),)
+        assert [step[0] for step in alone] == [step[1] for step in steps[: len(alone)]]
+
+    def test_who_has_read_enough_leaves_the_model_as_it_was(self, tiny_model, tiny_samples):
+        tiny_model.train()
+        steps = generation.writing(tiny_model, opened(tiny_samples, "name"), max_tokens=5)
+        next(steps)
+        assert torch.zeros(1, requires_grad=True).add(1).requires_grad is True  # gradients are on for the reader
+        steps.close()
+        assert tiny_model.training
+
+
 class TestPaint:
     @pytest.mark.parametrize("guidance", [1.0, 2.5])
     @pytest.mark.parametrize("image", [tiny.patch(tiny.SIZE, 4), pca(tiny.SIZE, 4, components=8)])
@@ -200,6 +222,35 @@ class TestPaint:
         with pytest.raises(UsageError, match="guidance on 'graph' is not known"):
             list(generation.paint(tiny_model, prompts, guidance={"graph": 2.0}))
 
+    @pytest.mark.parametrize("use_cache", [True, False])
+    def test_each_request_has_its_own_guidance(self, tiny_model, tiny_samples, use_cache):
+        prompts = opened(tiny_samples, "draw")
+        scales = [1.0, 3.0, {"text": 2.0}, 0.0]
+        options = {"num_steps": 3, "use_cache": use_cache}
+        together = final(generation.paint(tiny_model, prompts, guidance=scales, **options))
+        for row, (prompt, scale) in enumerate(zip(prompts, scales, strict=True)):
+            alone = final(generation.paint(tiny_model, [prompt], guidance=scale, **options))
+            assert (alone[0].int() - together[row].int()).abs().max() <= 1
+        with pytest.raises(UsageError, match="2 guidances are given for 4 samples"):
+            list(generation.paint(tiny_model, prompts, guidance=[1.0, 2.0]))
+
+    def test_each_request_may_name_its_sampler(self, make_model, tiny_samples):
+        """What a head draws with another sampler is what a head that was made with it draws."""
+        name, options = "FlowMatchHeunDiscreteScheduler", {"shift": 2.0}
+        model = make_model()
+        other = make_model(heads={"text": next_token(), "image": flow(sampler=name, sampler_options=options)})
+        other.load_state_dict(model.state_dict())
+        prompts = opened(tiny_samples, "draw")
+        asked = final(generation.paint(model, prompts, num_steps=3, sampler=name, sampler_options=options))
+        assert torch.equal(asked, final(generation.paint(other, prompts, num_steps=3)))
+        usual = final(generation.paint(model, prompts, num_steps=3))
+        assert not torch.equal(asked, usual)  # and the model goes on as it was
+        assert torch.equal(usual, final(generation.paint(other, prompts, num_steps=3, sampler="euler")))
+        with pytest.raises(UsageError, match="name one with `sampler`"):
+            list(generation.paint(model, prompts, sampler_options=options))
+        with pytest.raises(UsageError, match="diffusers has no sampler 'Heun'"):
+            list(generation.paint(model, prompts, sampler="Heun"))
+
     def test_a_model_that_only_writes(self, make_model, tiny_samples):
         model = make_model(heads={"text": next_token()})
         with pytest.raises(UsageError, match="'image'"):
@@ -213,6 +264,14 @@ class TestVerbs:
         parts = generation.draw(tiny_model, captions, num_steps=3, batch_size=2)
         assert whole.shape == (3, 3, tiny.SIZE, tiny.SIZE)
         assert (whole.int() - parts.int()).abs().max() <= 1
+
+    def test_draw_gives_each_caption_its_guidance_whatever_the_batches(self, tiny_model):
+        captions, scales = ["a red fox", "fox", "two small ears"], [1.0, 4.0, 2.0]
+        whole = generation.draw(tiny_model, captions, num_steps=3, guidance=scales)
+        parts = generation.draw(tiny_model, captions, num_steps=3, guidance=scales, batch_size=2)
+        assert (whole.int() - parts.int()).abs().max() <= 1
+        with pytest.raises(UsageError, match="2 guidances are given for 3 samples"):
+            generation.draw(tiny_model, captions, guidance=scales[:2], batch_size=2)
 
     def test_name_and_ask_in_batches(self, tiny_model, tiny_samples):
         pictures = torch.stack([s.segments[0].content for s in tiny_samples if s.task != "draw"])
@@ -271,6 +330,56 @@ class TestInterleave:
         added = generation.interleave(tiny_model, [Segment("text", "red fox")], max_segments=3)
         assert [segment.modality for segment in added] == ["image"] * 3
         assert not torch.equal(added[0].content, added[1].content)
+
+    def test_parts_come_as_they_are_made(self, tiny_model, monkeypatch):
+        word = int(tiny_model.vocabulary.ids("text", torch.tensor(2)))
+        force(tiny_model, monkeypatch, word, word, BOI, word, EOS)
+        parts = list(generation.stream(tiny_model, [[Segment("text", "red fox")]], num_steps=3))
+        said = tiny_model.tokenizers["text"].decode([torch.tensor([2])])[0]
+        assert [(part.number, part.modality, part.done) for part in parts] == [
+            *[(0, "text", False)] * 2,
+            (0, "text", True),
+            *[(1, "image", False)] * 3,
+            (1, "image", True),
+            (2, "text", False),
+            (2, "text", True),
+        ]
+        assert [part.content for part in parts[:3]] == [said, f"{said} {said}", f"{said} {said}"]
+        assert torch.equal(parts[5].content, parts[6].content)
+        assert not torch.equal(parts[3].content, parts[5].content)
+
+    def test_prompts_of_other_lengths_go_on_together(self, make_model):
+        """Each as if it were alone: its texts, its pictures, its end; the text head draws from the sample's stream."""
+        model = make_model(sampling=Sampling(temperature=2.0, guidance=1.5, num_steps=2))
+        prompts = [[Segment("text", text)] for text in ("fox", "a big red fox with big ears", "two small ears")]
+        shown = Segment("image", tiny.pictures(1, tiny.SIZE)[0])
+        prompts.append([shown, Segment("text", "is it red ?")])
+        scales = [1.0, 3.0, 1.5, 2.0]
+        whole: dict[int, list] = {row: [] for row in range(len(prompts))}
+        for part in generation.stream(model, prompts, guidance=scales, max_segments=3, seed=2):
+            if part.done:
+                assert part.number == len(whole[part.prompt])
+                whole[part.prompt].append(part)
+        assert {part.modality for parts in whole.values() for part in parts} == {"text", "image"}
+        for row, prompt in enumerate(prompts):
+            # the place in the list decides the noise, so alone it stands at the same place, after prompts that end
+            before = [prompts[0]] * row
+            alone = [
+                part
+                for part in generation.stream(
+                    model, [*before, prompt], guidance=[*scales[:1] * row, scales[row]], max_segments=3, seed=2
+                )
+                if part.done and part.prompt == row
+            ]
+            assert [part.modality for part in alone] == [part.modality for part in whole[row]]
+            for left, right in zip(alone, whole[row], strict=True):
+                if left.modality == "text":
+                    assert left.content == right.content
+                else:
+                    assert (left.content.int() - right.content.int()).abs().max() <= 1
+        assert list(generation.stream(model, prompts, max_segments=0)) == []
+        with pytest.raises(UsageError, match="1 guidances are given for 4 samples"):
+            list(generation.stream(model, prompts, guidance=[2.0]))
 
     def test_after_a_caption_the_model_stands_where_training_taught_it_to_draw(self, make_model):
         """`caption, begin of image` is what a drawing teaches: nothing may come between them."""

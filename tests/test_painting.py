@@ -11,6 +11,7 @@ import torch
 
 from mmgraph import generation
 from mmgraph.connectors import linear
+from mmgraph.errors import UsageError
 from mmgraph.heads import ddpm, flow, mar, masked, next_scale, next_token, regression
 from mmgraph.models import load, save
 from mmgraph.sequence import Sample, Segment
@@ -123,6 +124,30 @@ def test_guidance_matters(model):
     assert not torch.allclose(plain, guided, atol=1e-2)
 
 
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_each_row_has_its_own_guidance(model, use_cache):
+    scales = [1.0, 4.0, 2.0]
+    together = tokens(model, prompts(), guidance=scales, use_cache=use_cache)[-1]
+    for row, (prompt, scale) in enumerate(zip(prompts(), scales, strict=True)):
+        same(tokens(model, [prompt], guidance=scale, use_cache=use_cache)[-1], together[row : row + 1])
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_another_sampler_for_one_request(model, name, guidance):
+    fits = {"ddpm": "DPMSolverMultistepScheduler", "flow": "FlowMatchHeunDiscreteScheduler", "mar": "euler"}
+    sampler = next((fits[key] for key in fits if name.startswith(key)), None)
+    if sampler is None:
+        with pytest.raises(UsageError, match="draws in one way only"):
+            tokens(model, prompts(), sampler="euler")
+        return
+    options = {"guidance": guidance, "sampler": sampler}
+    cached, plain = (tokens(model, prompts(), use_cache=use, **options)[-1] for use in (True, False))
+    same(cached, plain)
+    own = {"flow": "euler", "ddpm": "DDIMScheduler"}.get(name)
+    if own is not None:
+        assert torch.equal(tokens(model, prompts(), sampler=own)[-1], tokens(model, prompts())[-1])
+
+
 def test_pictures_on_the_way(model, name):
     tokenizer = model.tokenizers["image"]
     steps = tokens(model, prompts())
@@ -205,6 +230,35 @@ def test_a_model_that_overfits_draws_what_it_was_taught(name):
     error = (drawn[:, None] - shown[None].float()).square().flatten(2).mean(-1)
     assert error.argmin(1).tolist() == [0, 1, 2]
     assert float(error.diagonal().mean()) < 0.35 * float(error.mean())
+
+
+@pytest.mark.parametrize("order", ["causal", "full"])
+def test_who_sees_whom_in_a_picture_is_one_line(order):
+    """A flow head over a causal span: no place sees the next, in training and in drawing, cached or not."""
+    model = tiny.model(
+        processor=tiny.single(orders={"image": order}),
+        tokenizers={"text": tiny.word(), "image": Vectors()},
+        heads={"text": next_token(), "image": flow()},
+    )
+    cached, plain = (tokens(model, prompts(), guidance=2.0, use_cache=use) for use in (True, False))
+    for left, right in zip(cached, plain, strict=True):
+        same(left, right)
+    shown = pictures("flow", 1).repeat(2, 1, 1, 1)
+    shown[1, :, -1, -1] += 100  # in the last token only
+    samples = [Sample((Segment("text", "red"), Segment("image", picture, target=True)), "draw") for picture in shown]
+    assembly = model.assemble(samples, fixed_time=0.5)
+    hidden = model.run(model.embed(assembly))[0].flatten(0, 1)
+    first, second = torch.cat([hidden[scored.places] for scored in assembly.scored if scored.head == "image"])
+    assert model.heads["image"].order == "full"
+    assert not torch.allclose(first[-1], second[-1], atol=1e-3)
+    assert torch.allclose(first[0], second[0], atol=1e-5) == (order == "causal")
+    with pytest.raises(UsageError, match="leave the order to the head"):
+        tiny.model(
+            processor=tiny.single(continuous=(), orders={"image": "full"}),
+            tokenizers={"text": tiny.word(), "image": Codes()},
+            connectors={},
+            heads={"text": next_token(), "image": next_token()},
+        )
 
 
 def test_pictures_of_growing_scales_from_a_tokenizer_that_learns_them():

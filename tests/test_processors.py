@@ -148,7 +148,7 @@ def test_a_drawing_does_not_depend_on_its_batch(model):
 def test_it_writes_and_draws_in_turn(model, monkeypatch):
     """What is drawn is context of what follows; the model of random weights is made to draw after its first text."""
     said = iter([("fox", True), ("yes", False)])
-    monkeypatch.setattr(generation, "write", lambda *args, **options: [next(said)])
+    monkeypatch.setattr(generation, "writing", lambda *args, **options: iter([[next(said)]]))
     added = generation.interleave(model, [FOX, Segment("image", SHOWN[0])], guidance=1.5)
     assert [segment.modality for segment in added] == ["text", "image", "text"]
 

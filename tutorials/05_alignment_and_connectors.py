@@ -674,9 +674,8 @@ assert all(blinded[kind] < majority[kind] + 0.12 for kind in kinds)
 # - *Multi-modal Generative AI: Multi-modal LLMs, Diffusions, and the Unification* (arXiv 2409.14993), sections II-B and
 #   II-C.
 #
-# ## Next
-#
-# Tutorial 20 puts reading and drawing into one transformer, and needs no encoder at all.
+# **Next:** [06 Early fusion](06_early_fusion.md), which does without an encoder and lets one transformer read raw patches
+# or codes.
 
 # %%
 print(f"this page took {time.process_time() - began:.0f} CPU-seconds beside the training of the language model")

@@ -36,6 +36,7 @@ VERBS = {
     ),
     "cite": ("cite", "print BibTeX for the parts that a configuration or a run uses"),
     "compare": ("compare", "train and evaluate several arms with the same seeds; report paired differences"),
+    "graph-lift": ("graph_lift", "say what the edges of a graph are worth, in answers and in pictures"),
     "recipes": ("recipes", "list and show recipes"),
     "plugins": ("plugins", "list, show, check and create plugins"),
 }

@@ -38,8 +38,21 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     given = {name: value for name, value in chosen.items() if value is not None}
     pictures = generation.draw(model, options.captions, seed=options.seed, **given)
     write(options.out, pictures)
+    if getattr(model, "tools", None):
+        _tell_prompts(model, options.captions, options.seed)
     print(f"drew {len(options.captions)}: {options.out}")
     return 0
+
+
+def _tell_prompts(model: Any, captions: Sequence[str], seed: int) -> None:
+    """Show what the model asked its tool to draw."""
+    from mmgraph import generation
+    from mmgraph.sequence import Sample, Segment
+
+    drawn = Segment("image", None, target=True)
+    samples = [Sample((Segment("text", caption), drawn), "draw", number) for number, caption in enumerate(captions)]
+    for caption, prompt in zip(captions, generation.tool_prompts(model, samples, seed=seed), strict=True):
+        print(f"for '{caption}' the tool was asked to draw '{prompt}'")
 
 
 def guidance(text: str) -> float | dict[str, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from mmgraph import registry
 from mmgraph.errors import UsageError, nearest
 
-WITHOUT_RECIPE = ("graph_encoders", "graph_samplers", "metrics")
+WITHOUT_RECIPE = ("denoisers", "graph_encoders", "graph_injectors", "graph_samplers", "metrics")
 """Kinds that a recipe of the template has no place for."""
 
 _INSTEAD = re.compile(r"^(?P<head>.*class_path: )(?P<path>[\w.]+)  # in place of (?P<other>[\w.]+)$")

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from mmgraph.datasets import Dataset, Split
 from mmgraph.evaluation import drawing
+from mmgraph.evaluation import oracle as truth
 from mmgraph.evaluation.drawing import Drawings, entry
 from mmgraph.evaluation.examples import Caption, stack
 from mmgraph.metrics import Meaning, PictureMetric, Score
 from mmgraph.tokenizers import Tokenizer
 
 BATCH = 128
-ORACLE = "oracle_"
 MEANINGS = {
     "psnr": Meaning("PSNR (dB)", "Peak signal-to-noise ratio of the image tokenizer alone.", "higher"),
     "rmse": Meaning("RMSE of 255", "Root mean squared error of a pixel, of 255.", "lower", headline=True),
@@ -30,21 +30,12 @@ MEANINGS = {
         "Code perplexity", "How many codes, all used alike, would be as hard to guess as these.", "none"
     ),
     "bits": Meaning("Bits a picture", "Tokens of a picture times the bits of one code.", "none"),
-    f"{ORACLE}all": Meaning(
-        "Oracle: all", "Share of pictures in which the oracle reads every attribute rightly.", "higher", headline=True
-    ),
 }
 
 
 def meanings(names: Iterable[str]) -> dict[str, Meaning]:
     """Return what each of these scores says, those of attributes among them."""
-    found = dict(MEANINGS)
-    for name in names:
-        if name.startswith(ORACLE) and name not in found:
-            attribute = name.removeprefix(ORACLE)
-            text = f"Share of pictures in which the oracle reads the {attribute} rightly."
-            found[name] = Meaning(f"Oracle: {attribute}", text, "higher")
-    return found
+    return {**MEANINGS, **truth.meanings(names)}
 
 
 def measure(
@@ -111,38 +102,15 @@ def oracle(
     dataset: Dataset, split: Split, captions: Sequence[Caption], again: Tensor
 ) -> dict[str, tuple[Score, float]]:
     """Return for each attribute the accuracy after reconstruction and on the true pictures; nothing without truth."""
-    known = _items(dataset, split, captions)
-    after: dict[str, list[bool]] = {}
-    before: dict[str, list[bool]] = {}
-    for caption, picture in zip(captions, again, strict=True):
-        item = known.get(caption.picture.numpy().tobytes())
-        if item is None:
-            return {}
-        for found, shown in ((after, picture), (before, caption.picture)):
-            for name, right in dataset.check(item, shown).items():
-                found.setdefault(name, []).append(right)
-    scores = {}
-    for name, rights in after.items():
-        values = torch.tensor(rights, dtype=torch.float)
-        score = Score(float(values.mean()), len(values), per_picture=values)
-        scores[ORACLE + name] = (score, float(torch.tensor(before[name], dtype=torch.float).mean()))
-    return scores
-
-
-def _items(dataset: Dataset, split: Split, captions: Sequence[Caption]) -> dict[bytes, Any]:
-    """Return the data set's item of each picture, where the data set can tell what a picture shows."""
-    if type(dataset).check is Dataset.check:
+    asked = truth.items(dataset, split, captions)
+    if not asked:
         return {}
-    wanted = {caption.picture.numpy().tobytes() for caption in captions}
-    found: dict[bytes, Any] = {}
-    for task, weight in dataset.tasks.items():
-        for sample in dataset.evaluation(split, task) if weight > 0 else ():
-            for segment in sample.segments:
-                if segment.modality == "image" and segment.content is not None and "item" in sample.meta:
-                    key = segment.content.numpy().tobytes()
-                    if key in wanted:
-                        found.setdefault(key, sample.meta["item"])
-    return found
+    before = truth.read(dataset, asked, (caption.picture for caption in captions))
+    after = truth.read(dataset, asked, again)
+    return {
+        name: (Score(float(rights.mean()), len(rights), per_picture=rights), float(before[name].mean()))
+        for name, rights in after.items()
+    }
 
 
 def _rmse(again: Tensor, true: Tensor) -> Score:

@@ -14,6 +14,7 @@ from typing import Any
 from mmgraph.errors import RunError
 from mmgraph.evaluation.drawing import Drawings
 from mmgraph.evaluation.losses import HeldOut
+from mmgraph.evaluation.nodes import Scores
 from mmgraph.evaluation.understanding import Answer
 
 FILE = "items.json"
@@ -26,6 +27,7 @@ def collect(
     drawn: Mapping[str, Drawings],
     answers: Mapping[str, Sequence[Answer]],
     losses: Mapping[str, Mapping[str, HeldOut]],
+    nodes: Mapping[str, Scores] | None = None,
 ) -> dict[str, Items]:
     """Return the items of each measure, by the measure's path in metrics.json."""
     found: dict[str, Items] = {}
@@ -44,6 +46,9 @@ def collect(
         for head, loss in heads.items():
             keys = [(concept, str(place)) for place, concept in enumerate(loss.concepts)]
             found[f"losses.{task}.{head}"] = items(keys, loss.values.tolist())
+    for path, scores in (nodes or {}).items():
+        keys = [(str(node), str(place)) for place, node in enumerate(scores.nodes)]
+        found[f"graph.{path}"] = items(keys, scores.values.tolist())
     return found
 
 

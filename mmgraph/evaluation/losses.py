@@ -72,7 +72,7 @@ def held_out(
         wanted = {span.head for sample in chosen for span in model.spans(sample, False) if span.role == "target"}
         if not chosen or not wanted - {None}:
             continue
-        rows = _score(model, chosen, seed)
+        rows = sums(model, chosen, seed)
         concepts = tuple(str(sample.meta.get("concept", sample.key)) for sample in chosen)
         found[task] = {head: _of(rows[head], concepts) for head in sorted(wanted - {None}) if head in rows}
     return found
@@ -87,7 +87,7 @@ def _of(sums: Tensor, concepts: tuple[str, ...]) -> HeldOut:
 
 
 @torch.no_grad()
-def _score(model: Any, samples: Sequence[Sample], seed: int) -> dict[str, Tensor]:
+def sums(model: Any, samples: Sequence[Sample], seed: int) -> dict[str, Tensor]:
     """Return each head's summed loss and count of each sample, `(times or 1, n, 2)`."""
     size = BATCH if model.row_length is None else 1  # packed rows do not say whose a position is
     parts: dict[str, list[Tensor]] = {}
@@ -96,15 +96,15 @@ def _score(model: Any, samples: Sequence[Sample], seed: int) -> dict[str, Tensor
         rows: dict[str, list[Tensor]] = {}
         for number, time in enumerate(TIMES):
             assembly = model.assemble(batch, seed=seed, fixed_time=time)
-            for head, sums in _rows(model, assembly, len(batch)).items():
+            for head, found in _rows(model, assembly, len(batch)).items():
                 if number == 0 or model.head(head).timed:
-                    rows.setdefault(head, []).append(sums)
-            if not len(assembly.times):
+                    rows.setdefault(head, []).append(found)
+            if not any(model.head(part.head).timed for part in assembly.scored):
                 break
-        for head, found in rows.items():
-            parts.setdefault(head, []).append(torch.stack(found))
-    complete = {head: found for head, found in parts.items() if sum(part.shape[1] for part in found) == len(samples)}
-    return {head: torch.cat(found, dim=1) for head, found in complete.items()}
+        for head, each in rows.items():
+            parts.setdefault(head, []).append(torch.stack(each))
+    complete = {head: each for head, each in parts.items() if sum(part.shape[1] for part in each) == len(samples)}
+    return {head: torch.cat(each, dim=1) for head, each in complete.items()}
 
 
 def _rows(model: Any, assembly: Any, count: int) -> dict[str, Tensor]:
@@ -117,13 +117,13 @@ def _rows(model: Any, assembly: Any, count: int) -> dict[str, Tensor]:
     for scored in assembly.scored:
         sums = found.setdefault(scored.head, torch.zeros(count, 2, dtype=torch.double))
         head = model.head(scored.head)
+        states = scored.states(flat)  # (N, n, D)
         for number, places in enumerate(scored.places):
             one = slice(number, number + 1)
             condition = None
             if scored.timed is not None and sequence.condition is not None:
                 condition = sequence.condition[scored.timed[one].to(flat.device)]
-            states = flat[places[None].to(flat.device)]  # (1, n, D)
-            total, scale = head.loss(states, _slice(scored.prepared, one, flat.device), condition)
+            total, scale = head.loss(states[one], _slice(scored.prepared, one, flat.device), condition)
             sums[int(places[0]) // width] += torch.tensor([float(total), float(scale)], dtype=torch.double)
     return found
 

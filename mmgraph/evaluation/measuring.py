@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmgraph.datasets import Dataset, Split
-from mmgraph.evaluation import autoencoding, captioning, contrasting, drawing, examples, losses, understanding
+from mmgraph.evaluation import (
+    autoencoding,
+    captioning,
+    contrasting,
+    drawing,
+    examples,
+    losses,
+    nodes,
+    oracle,
+    understanding,
+)
 from mmgraph.evaluation.examples import Caption, Question
 from mmgraph.metrics import PictureMetric, TextMetric
 
@@ -71,6 +81,7 @@ class Measured:
         drawn: The drawings.
         answers: The answers.
         missed: Held-out losses.
+        graph: Scores of the nodes of a graph, by path in the section `graph`.
     """
 
     scores: dict[str, Any] = field(default_factory=lambda: {"unseen": {}, "trained": {}})
@@ -80,6 +91,7 @@ class Measured:
     drawn: dict[str, drawing.Drawings] = field(default_factory=dict)
     answers: dict[str, list[understanding.Answer]] = field(default_factory=dict)
     missed: dict[str, Any] = field(default_factory=dict)
+    graph: dict[str, nodes.Scores] = field(default_factory=dict)
 
 
 def measure(material: Material) -> Measured:
@@ -88,11 +100,14 @@ def measure(material: Material) -> Measured:
 
     if isinstance(material.model, Autoencoder):
         return _autoencoding(material)
-    return _matching(material) if isinstance(material.model, Contrastive) else _unified(material)
+    if isinstance(material.model, Contrastive):
+        return _matching(material)
+    return _unified(material) if nodes.graph_of(material.dataset) is None else _of_nodes(material)
 
 
 def _unified(material: Material) -> Measured:
     found, model, seed = Measured(), material.model, material.seed
+    splits: dict[str, Split] = {"trained": "train", "unseen": material.split}
     for population in material.captions:
         chosen = material.chosen(population)
         if not chosen:
@@ -101,7 +116,10 @@ def _unified(material: Material) -> Measured:
         result = drawing.draw(model, chosen, guidance=material.guidance, num_steps=material.num_steps, seed=seed)
         material.tell(f"scoring {len(chosen)} {population} drawings")
         given = material.training, material.metrics
-        found.generation[population] = drawing.score(result, *given, seed=seed)
+        found.generation[population] = {
+            **oracle.score(result, material.training, dataset=material.dataset, split=splits[population], seed=seed),
+            **drawing.score(result, *given, seed=seed),
+        }
         found.reconstruction[population] = drawing.reconstruction(result, *given, seed=seed)
         found.drawn[population] = result
     for population, every in material.asked.items():
@@ -120,6 +138,16 @@ def _unified(material: Material) -> Measured:
         model, material.dataset, material.split, limit=material.limit, seed=seed, most=SAMPLES
     )
     return found
+
+
+def _of_nodes(material: Material) -> Measured:
+    """Measure answers about nodes and denoising of their pictures, each with its neighbourhood; nothing is drawn."""
+    given = material.model, material.dataset, material.split
+    material.tell("scoring nodes with their neighbourhoods")
+    scores = nodes.measure(*given, limit=material.limit, seed=material.seed)
+    material.tell("measuring held-out losses")
+    missed = losses.held_out(*given, limit=material.limit, seed=material.seed, most=SAMPLES)
+    return Measured(graph=scores, missed=missed)
 
 
 def _autoencoding(material: Material) -> Measured:

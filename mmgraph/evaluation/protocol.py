@@ -17,7 +17,7 @@ from mmgraph import registry
 from mmgraph.configured import instantiate
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError, UsageError
-from mmgraph.evaluation import examples, files, items, measuring, record, schema, showing
+from mmgraph.evaluation import examples, files, items, measuring, nodes, record, schema, showing
 from mmgraph.evaluation.examples import Caption, Question
 from mmgraph.evaluation.measuring import SAMPLES, Material
 from mmgraph.metrics import PictureMetric, TextMetric, installed
@@ -103,6 +103,8 @@ def evaluate(
             tell,
         )
     )
+    if done.graph:
+        notes.append("Nodes of a graph are scored with their neighbourhoods (section graph); nothing was drawn.")
     tell("writing the report")
     found = {
         **record.about(folder, config, dataset, model, split=split, command=command),
@@ -114,7 +116,7 @@ def evaluate(
         "losses": {
             task: {name: loss.entry(seed) for name, loss in heads.items()} for task, heads in done.missed.items()
         },
-        "graph": {},
+        "graph": nodes.section(done.graph, seed),
         "data": record.data(config, dataset, split, (captions, asked), compared=len(training)),
         "legend": record.legend(measures, done.generation, done.reconstruction, done.captioning),
         "evaluation": {
@@ -129,8 +131,8 @@ def evaluate(
     found = _rounded(found)
     schema.check(found)
     files.write(folder / files.METRICS, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    told_apart = json.dumps(items.collect(done.drawn, done.answers, done.missed), ensure_ascii=False, allow_nan=False)
-    files.write(folder / items.FILE, told_apart + "\n")
+    told_apart = items.collect(done.drawn, done.answers, done.missed, done.graph)
+    files.write(folder / items.FILE, json.dumps(told_apart, ensure_ascii=False, allow_nan=False) + "\n")
     files.write(folder / files.EXAMPLES, json.dumps(showing.choose(done.drawn, done.answers), ensure_ascii=False))
     write_report(folder)
     return found

@@ -115,7 +115,7 @@ def _scores(view: SampleView) -> Table:
             f"{scored.head} ({scored.kind})",
             ranges(scored.tokens),
             ranges(scored.states),
-            str(len(scored.states)),
+            str(scored.terms),
             cut(scored.against, 40),
         )
     return found

@@ -55,6 +55,7 @@ class ScoredView:
         tokens: Positions of the tokens that are predicted, one per state.
         against: What they are compared with.
         words: The same, one per state, where it can be spelled; else empty.
+        terms: How many.
     """
 
     head: str
@@ -63,6 +64,7 @@ class ScoredView:
     tokens: tuple[int, ...]
     against: str
     words: tuple[str, ...]
+    terms: int
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,14 @@ def _scored(model: UnifiedModel, assembly: Assembly) -> Iterable[ScoredView]:
     for scored in assembly.scored:
         prepared = scored.prepared
         chosen = prepared.score_mask.cpu()
-        states = scored.places[chosen].tolist()
         targets = prepared.targets.cpu()[chosen]
+        if scored.apart:  # what it scores stands nowhere: shown is what it reads
+            heard = tuple(sorted(set(scored.places.flatten().tolist()) - {-1}))
+            against = f"{len(targets)} vectors of width {targets.shape[-1]}, apart"
+            kind = type(model.heads[scored.head]).__name__
+            yield ScoredView(scored.head, kind, heard, heard, against, (), len(targets))
+            continue
+        states = scored.places[chosen].tolist()
         discrete = model.heads[scored.head].discrete
         widths[scored.head] = 0 if discrete else targets.shape[-1]
         spelled = [spell(model, token) for token in targets.tolist()] if discrete else [""] * len(states)
@@ -175,4 +183,4 @@ def _scored(model: UnifiedModel, assembly: Assembly) -> Iterable[ScoredView]:
         words = tuple(word for _, word in sorted(entries)) if not widths[name] else ()
         against = "|".join(words) or f"{len(places)} vectors of width {widths[name]}"
         tokens = tuple(place + head.shift for place in places)
-        yield ScoredView(name, type(head).__name__, places, tokens, against, words)
+        yield ScoredView(name, type(head).__name__, places, tokens, against, words, len(places))

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from mmgraph.models.budget import CPUBudget
     from mmgraph.models.conflict import GradientCosine
     from mmgraph.models.contrastive import Contrastive
+    from mmgraph.models.graph_context import GraphContext
+    from mmgraph.models.graph_control import GraphControl
     from mmgraph.models.optimization import Optimization
     from mmgraph.models.sampling import Sampling
     from mmgraph.models.saving import load, save
     from mmgraph.models.stages import Stage
+    from mmgraph.models.tool import Tool
     from mmgraph.models.unified import UnifiedModel
     from mmgraph.models.warm_start import StartFrom
 
@@ -24,10 +27,13 @@ _HOMES = {
     "Contrastive": "contrastive",
     "EMA": "averaging",
     "GradientCosine": "conflict",
+    "GraphContext": "graph_context",
+    "GraphControl": "graph_control",
     "Optimization": "optimization",
     "Sampling": "sampling",
     "Stage": "stages",
     "StartFrom": "warm_start",
+    "Tool": "tool",
     "UnifiedModel": "unified",
     "load": "saving",
     "save": "saving",
@@ -38,10 +44,13 @@ __all__ = [
     "CPUBudget",
     "Contrastive",
     "GradientCosine",
+    "GraphContext",
+    "GraphControl",
     "Optimization",
     "Sampling",
     "Stage",
     "StartFrom",
+    "Tool",
     "UnifiedModel",
     "load",
     "save",

@@ -16,12 +16,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmgraph.errors import RunError, UsageError
 from mmgraph.heads import Head
-from mmgraph.models.grouping import Group, Grouper, Placed, Scored, Words, score_words, scored_words
-from mmgraph.models.planning import Planner
+from mmgraph.models.graph_context import GraphContext
+from mmgraph.models.graph_input import GraphInput
+from mmgraph.models.grouping import Group, Grouper, Placed, Scored, Words, padded, score_words, scored_words
+from mmgraph.models.planning import Plan, Planner
 from mmgraph.randomness import SampleRandom
 from mmgraph.sequence import Layout, Piece, Sample, Span, lay_out, pack
 from mmgraph.tokenizers import Tokenizer
-from mmgraph.vocabulary import EOI, PAD, Vocabulary
+from mmgraph.vocabulary import EOI, PAD, SEP, Vocabulary
 
 
 @dataclass
@@ -34,6 +36,9 @@ class Assembly:
     groups: list[Group] = field(default_factory=list)
     scored: list[Scored] = field(default_factory=list)
     texts: Tensor | None = None  # (samples, k) ids of each sample's context texts, -1 after their end
+    graph: GraphInput | None = None  # what is read of graph segments
+    timed: Tensor | None = None  # the sample of each timed span; None: one a sample
+    told: Tensor | None = None  # (samples, m) places that the head of the open span reads, where it is apart
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Assembler:
         text_aware: Names of the connectors that read the sample's context texts.
         text_head: The head that predicts markers.
         row_length: Pack several samples into rows of this many positions; None: one sample a row.
+        graph: What reads graph segments.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Assembler:
         text_aware: Collection[str] = (),
         text_head: str | None,
         row_length: int | None = None,
+        graph: GraphContext | None = None,
     ) -> None:
         self.tokenizers = tokenizers
         self.heads = heads
@@ -76,10 +83,11 @@ class Assembler:
         self.text_aware = frozenset(text_aware)
         self.text_head = text_head
         self.row_length = row_length
+        self.graph = graph
         self._planner = Planner(
             widths=widths,
             heads={head_tokenizer[name]: head for name, head in heads.items()},
-            timed={head_tokenizer[name] for name, head in heads.items() if head.timed},
+            timed={head_tokenizer[name] for name, head in heads.items() if head.timed and not head.apart},
         )
         self._grouper = Grouper(heads, widths=widths, vocabulary=vocabulary, text_aware=text_aware)
 
@@ -91,6 +99,7 @@ class Assembler:
         *,
         closed: bool = True,
         fixed_time: float | None = None,
+        training: bool = False,
     ) -> Assembly:
         """Lay out a batch.
 
@@ -100,8 +109,14 @@ class Assembler:
             random: One stream per sample, for noise and time.
             closed: True for training; False leaves out the target, for generation to fill in.
             fixed_time: One noise level for all timed targets, for paired evaluation.
+            training: Whether contents of held-out nodes of a graph are hidden.
         """
+        graph = None
+        if self.graph is not None:
+            samples, spans, graph = self.graph.prepare(samples, spans, self._tokenize, training=training)
         tokens = self._encode(samples, spans, closed)
+        for (s, number), rows_of_table in (graph.numbers if graph is not None else {}).items():
+            tokens[s].own[number] = rows_of_table
         plans = [self._planner.plan(own, tokens[s].own, closed) for s, own in enumerate(spans)]
         rows = [[s] for s in range(len(samples))]
         if self.row_length is not None:
@@ -111,27 +126,34 @@ class Assembler:
         ids = [PAD] * (height * width)  # a list: each marker written to a tensor would cost a call
         placed: list[Placed] = []
         words: list[Words] = []
-        timed_count = 0
+        timed: list[int] = []
+        opened: dict[int, list[int]] = {}
         for r, row in enumerate(rows):
             for s, begin in zip(row, starts[r], strict=True):
                 plan = plans[s]
+                told = {number: _places(plan, begin, r * width, read) for number, read in plan.told.items()}
+                if not closed and plan.spans and len(plan.spans) - 1 in told:
+                    opened[s] = told[len(plan.spans) - 1]
                 for fill, piece, start in zip(plan.fills, plan.pieces, begin, strict=True):
                     place = r * width + start
                     if fill < 0:
                         ids[place] = -fill - 1
                         continue
                     span, found = plan.spans[fill], tokens[s].own[fill]
-                    timed = timed_count if piece.timed else -1
-                    timed_count += piece.timed
+                    time_row = len(timed) if piece.timed else -1
+                    timed += [s] * piece.timed
                     if span.modality == "text":
                         ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found).tolist()
                         continue
                     if span.place == "memory":
-                        ids[place] = EOI
-                    placed.append(Placed(s, span, found, place, timed, tokens[s].beside.get(fill)))
+                        ids[place] = SEP if span.modality == "graph" else EOI
+                    beside = tokens[s].beside.get(fill)
+                    placed.append(Placed(s, span, found, place, time_row, beside, told.get(fill, [])))
                 if closed:
                     words += scored_words(s, plan, begin, r * width, ids)
-        assembly = Assembly(layout, torch.tensor(ids, dtype=torch.long).view(height, width), torch.ones(timed_count))
+        assembly = Assembly(layout, torch.tensor(ids, dtype=torch.long).view(height, width), torch.ones(len(timed)))
+        assembly.graph, assembly.timed = graph, torch.tensor(timed, dtype=torch.long)
+        assembly.told = padded([opened[s] for s in range(len(samples))]) if opened else None
         if words and self.text_head is not None:
             assembly.scored.append(score_words(self.text_head, self.heads[self.text_head], words, random))
         if any(entry.span.connector in self.text_aware for entry in placed):
@@ -152,7 +174,7 @@ class Assembler:
             for number, span in enumerate(own):
                 if span.source == "queries":
                     tokens[s].own[number] = torch.arange(span.num_queries)
-                if span.source != "item" or (span.role == "target" and not closed):
+                if span.source != "item" or span.modality == "graph" or (span.role == "target" and not closed):
                     continue
                 for name, into in ((span.tokenizer, tokens[s].own), (span.beside, tokens[s].beside)):
                     if name is not None:  # two spans of one segment are encoded once
@@ -172,6 +194,12 @@ class Assembler:
             if segment.content is None:
                 raise RunError(f"segment {item} ({segment.modality}) of sample {sample.key} has no content.")
             contents.append(segment.content)
+        return self._stacked(name, contents)
+
+    def _tokenize(self, span: Span, contents: list[Any]) -> Sequence[Tensor]:
+        return list(self.tokenizers[span.tokenizer].encode(self._stacked(span.tokenizer, contents)))
+
+    def _stacked(self, name: str, contents: list[Any]) -> Any:
         if self.tokenizers[name].modality == "text":
             return contents
         shapes = {tuple(content.shape) for content in contents}
@@ -190,3 +218,8 @@ class Assembler:
             ]
             found.append(torch.cat(parts) if parts else torch.empty(0, dtype=torch.long))
         return pad_sequence(found, batch_first=True, padding_value=-1)
+
+
+def _places(plan: Plan, begin: Sequence[int], base: int, pieces: Sequence[int]) -> list[int]:
+    """Return the places of some pieces' positions."""
+    return [base + begin[k] + step for k in pieces for step in range(plan.pieces[k].length)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
 from mmgraph.connectors import Connector
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head
+from mmgraph.models.joined import check_regressed
 from mmgraph.models.legality import check_width
-from mmgraph.processors import Processor
 from mmgraph.sequence import Span
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
@@ -57,14 +57,18 @@ class Builder:
         self._connected: set[str] = set()
         self._fused: set[str] = set()
 
-    def build(self, processor: Processor) -> None:
+    def build(self, templates: Sequence[Span]) -> None:
         """Build the parts of every template, in order."""
-        for span in processor.templates():
+        for span in templates:
+            if span.source == "tool":
+                continue
             if span.source == "queries":
                 if span.tokenizer not in self.queries:
                     self.queries[span.tokenizer] = nn.Embedding(span.num_queries, self.dim)
                 continue
-            if span.modality != "text":
+            head = span.head if span.head is not None and span.head in self.heads else None
+            apart = span.role == "target" and head is not None and self.heads[head].apart
+            if span.modality != "text" and not apart:  # the body never reads what such a head draws
                 self._read(span)
             if span.head is not None and span.head in self.heads and span.head not in self.head_tokenizer:
                 self._score(span, span.head)
@@ -92,7 +96,10 @@ class Builder:
 
     def _score(self, span: Span, name: str) -> None:
         tokenizer, head = self.tokenizers[span.tokenizer], self.heads[name]
-        if span.connector is not None:
+        if head.apart and span.beside is not None:
+            check_regressed(span, self.tokenizers[span.beside].num_tokens, self.queries)  # type: ignore[arg-type]
+            head.build_beside(self.tokenizers[span.beside])
+        if span.connector is not None and not head.apart:
             check_width(span, tokenizer.num_tokens, self.connectors[span.connector].num_tokens(tokenizer.num_tokens))
         head.tokenizer_name = span.tokenizer
         head.build(tokenizer, self.vocabulary, self.dim, self.condition_dim)

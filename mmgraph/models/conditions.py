@@ -11,20 +11,22 @@ from mmgraph.sequence import Span
 def drop_conditions(spans: list[Span], probabilities: Mapping[str, float], draw: float) -> list[Span]:
     """Return the spans with context of some modalities replaced by its learned null token.
 
-    Only samples whose target is not text are touched: guidance contrasts drawing with and without the
-    condition, while answers always need theirs. One draw decides all modalities, in disjoint ranges.
+    Texts and pictures are dropped only where the target is not text: guidance contrasts drawing with and without the
+    condition, while answers always need theirs. A graph may be missing everywhere. One draw decides all, in
+    disjoint ranges; a name like `text+graph` drops both.
 
     Args:
         spans: Of one sample.
-        probabilities: Modality -> probability that its context is dropped.
+        probabilities: Modality, or several joined by `+` -> probability that its context is dropped.
         draw: Uniform in [0, 1).
     """
-    if not any(span.role == "target" and span.modality != "text" for span in spans):
-        return spans
+    answers = not any(span.role == "target" and span.modality != "text" for span in spans)
     threshold = 0.0
-    for modality, probability in probabilities.items():
+    for names, probability in probabilities.items():
         if threshold <= draw < threshold + probability:
-            return without(spans, modality)
+            for modality in names.split("+"):
+                spans = spans if answers and modality != "graph" else without(spans, modality)
+            return spans
         threshold += probability
     return spans
 

@@ -11,10 +11,12 @@ from mmgraph.connectors import Connector, TextContext
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly
+from mmgraph.models.graph_context import GraphContext
+from mmgraph.models.graph_spans import NAME as GRAPH
 from mmgraph.models.grouping import Group
 from mmgraph.models.memory import gather
 from mmgraph.models.time_embedding import TimeEmbedding
-from mmgraph.sequence import Layout, Memory, MultimodalSequence
+from mmgraph.sequence import Layout, Memory, MultimodalSequence, Span
 from mmgraph.vocabulary import Vocabulary
 
 
@@ -28,6 +30,7 @@ class Embedder:
         heads: By the name that spans use.
         queries: Tables of learned positions, by the name that spans use.
         time_embedding: Of noise levels; None where no head is timed.
+        graph: Encodes graph segments; None where none are read.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Embedder:
         heads: Mapping[str, Head],
         queries: Mapping[str, nn.Embedding],
         time_embedding: TimeEmbedding | None,
+        graph: GraphContext | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.positions = positions
@@ -46,6 +50,7 @@ class Embedder:
         self.heads = heads
         self.queries = queries
         self.time_embedding = time_embedding
+        self.graph = graph
         self.max_text, self.dim = positions.get_parameter("text.weight").shape
 
     def __call__(self, assembly: Assembly, keys: Layout | None = None) -> MultimodalSequence:
@@ -66,9 +71,10 @@ class Embedder:
         hidden = self.vocabulary.embed(assembly.ids.to(device)) + self.positions["text"](places)  # (B, L, D)
         flat = hidden.view(-1, self.dim)
         texts = self._texts(assembly, device)
+        table = self.graph.encode(assembly.graph, self.context) if self.graph and assembly.graph else None
         kept: dict[str, list[tuple[Group, Tensor]]] = {}
         for group in assembly.groups:
-            tokens = self._group(group, texts)
+            tokens = self._group(group, texts, table)
             if group.place == "memory":
                 kept.setdefault(group.tokenizer, []).append((group, tokens))
                 continue
@@ -77,6 +83,8 @@ class Embedder:
         if len(assembly.times):
             assert self.time_embedding is not None
             condition = self.time_embedding(assembly.times.to(device))
+            if self.graph is not None and self.graph.injector.place == "condition":
+                condition = condition + self.graph.condition(table, assembly.graph, assembly.timed, len(condition))
         memory: Memory = {name: gather(layout, parts) for name, parts in kept.items()}
         return MultimodalSequence(flat.view_as(hidden), layout, memory=memory, condition=condition, keys=keys)
 
@@ -90,8 +98,10 @@ class Embedder:
                 f"a sample has {longest} text positions, the model holds {self.max_text}; raise model.max_text."
             )
 
-    def _group(self, group: Group, texts: TextContext | None) -> Tensor:
+    def _group(self, group: Group, texts: TextContext | None, table: Tensor | None) -> Tensor:
         """Return the embeddings `(N, m, D)` of a group's spans."""
+        if group.queries and table is not None and group.tokenizer == GRAPH:
+            return table.flatten(0, 1)[group.tokens.to(table.device)]
         if group.queries:
             return self.queries[group.tokenizer](group.tokens.to(self.vocabulary.output.weight.device))
 
@@ -115,6 +125,16 @@ class Embedder:
         places = places if order is None else places[order]
         width = tokens.shape[1]
         return tokens + (places if width == len(places) else places[group.offset : group.offset + width])
+
+    def context(self, span: Span, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings `(V, n, D)` of contents of a graph's nodes, and the positions `(n, D)` beside them."""
+        name = "text" if span.modality == "text" else span.tokenizer
+        positions: Tensor = self.positions.get_parameter(f"{name}.weight")
+        if span.connector is not None:
+            found = self.connectors[span.connector](tokens)
+        else:
+            found = self.vocabulary.embed(self.vocabulary.ids(span.tokenizer, tokens[:, : len(positions)]))
+        return found, positions[: found.shape[1]]
 
     def _texts(self, assembly: Assembly, device: torch.device) -> TextContext | None:
         if assembly.texts is None:

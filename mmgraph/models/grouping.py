@@ -28,12 +28,12 @@ class Group:
     connector: str | None
     tokens: Tensor  # (N, n) ids or (N, n, d)
     places: Tensor
-    place: Literal["sequence", "memory"] = "sequence"
+    place: Literal["sequence", "memory", "condition"] = "sequence"
     texts: Tensor | None = None  # (N,) rows of Assembly.texts, for text-aware connectors
     head: str | None = None  # whose prepared inputs these are; None for what is read as context is
     offset: int = 0  # place of the first token within its span
     beside: Tensor | None = None  # (N, k, e) tokens of a second tokenizer, for connectors that fuse
-    queries: bool = False  # learned positions; `tokens` numbers them
+    queries: bool = False  # `tokens` are numbers: of learned positions, or of rows of the graph's table
 
     def moved(self, width: int, total: int) -> Group:
         """Return the group for rows that were `width` long and are `total` long."""
@@ -48,6 +48,11 @@ class Scored:
     prepared: Prepared
     places: Tensor  # (N, n) places of the hidden states that predict, in the flattened sequence
     timed: Tensor | None  # (N,) rows of the conditioning table
+    apart: bool = False  # whether places (N, m) are those that the head reads, -1 for padding
+
+    def states(self, flat: Tensor) -> Tensor:
+        """Return the hidden states that the head reads, of all `(B * L, D)`."""
+        return told_states(flat, self.places) if self.apart else flat[self.places.to(flat.device)]
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Placed:
     place: int  # of its first token, in the flattened sequence
     timed: int  # its row of the conditioning table, or -1
     beside: Tensor | None = None
+    told: Sequence[int] = ()  # places whose hidden states a head apart reads
 
 
 Words = tuple[int, list[int], int]
@@ -134,6 +140,9 @@ class Grouper:
         alike: dict[tuple[Any, ...], list[Group]] = {}
         # in one order for every batch: two heads draw from the same sample's stream in turn
         for key, entries in sorted(kinds.items(), key=lambda kind: str(kind[0])):
+            if entries[0].told:
+                scored.append(self._apart(entries, random, fixed_time))
+                continue
             part, found = self._group(entries, times, random, fixed_time)
             scored += found
             alike.setdefault((*key[:2], part.head, *key[3:]), []).append(part)
@@ -144,7 +153,7 @@ class Grouper:
     ) -> tuple[Group, list[Scored]]:
         span = entries[0].span
         tokens = torch.stack([entry.tokens for entry in entries])
-        n, queries = tokens.shape[1], span.source == "queries"
+        n, queries = tokens.shape[1], span.source == "queries" or span.modality == "graph"
         if span.connector is None and not queries:
             tokens = self.vocabulary.ids(span.tokenizer, tokens)
         width = 1 if span.place == "memory" else self.widths[span.connector](n) if span.connector else n
@@ -171,6 +180,20 @@ class Grouper:
         group.beside = torch.stack(beside) if beside else None
         return group, scored
 
+    def _apart(self, entries: Sequence[Placed], random: SampleRandom, fixed_time: float | None) -> Scored:
+        """Return what a head apart scores: nothing of it stands in the sequence."""
+        name = entries[0].span.head
+        assert name is not None
+        tokens = torch.stack([entry.tokens for entry in entries])
+        time = None
+        if self.heads[name].timed and fixed_time is not None:
+            time = torch.full((len(entries),), fixed_time, device=tokens.device)
+        streams = random.select([entry.sample for entry in entries])
+        prepared = self.heads[name].prepare(tokens, random=streams, time=time)
+        beside = [entry.beside for entry in entries if entry.beside is not None]
+        prepared.beside = torch.stack(beside) if beside else None
+        return Scored(name, prepared, padded([entry.told for entry in entries]), None, apart=True)
+
     def _reads_alone(self, name: str, n: int) -> bool:
         """Whether a head reads a span in another way than context is read."""
         head = self.heads[name]
@@ -189,3 +212,16 @@ def _joined(parts: Sequence[Group]) -> Group:
         texts=joined([part.texts for part in parts]),
         beside=joined([part.beside for part in parts]),
     )
+
+
+def padded(places: Sequence[Sequence[int]]) -> Tensor:
+    """Return rows of places `(N, m)`, -1 behind the end of shorter ones."""
+    longest = max(len(row) for row in places)
+    return torch.tensor([[*row, *[-1] * (longest - len(row))] for row in places])
+
+
+def told_states(flat: Tensor, places: Tensor) -> Tensor:
+    """Return `(N, m, D + 1)` hidden states of `(B * L, D)`; the last number is 1, or 0 for padding (place -1)."""
+    there = (places >= 0).to(flat.device)[..., None]
+    found = flat[places.clamp_min(0).to(flat.device)]
+    return torch.cat((found * there, there.to(found)), dim=-1)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from mmgraph.blocks import Block
 from mmgraph.connectors import Connector
 from mmgraph.errors import UsageError, nearest
+from mmgraph.graph_injectors import GraphInjector
 from mmgraph.heads import Head
-from mmgraph.processors import Processor
+from mmgraph.models.joined import check_apart
 from mmgraph.sequence import Span
 from mmgraph.tokenizers import Tokenizer
 
 
 def check_parts(
-    processor: Processor,
+    who: str,
+    templates: Sequence[Span],
     tokenizers: Mapping[str, Tokenizer],
     connectors: Mapping[str, Connector],
     heads: Mapping[str, Head],
@@ -22,13 +24,26 @@ def check_parts(
 ) -> None:
     """Refuse a processor's spans that the model's parts cannot serve.
 
+    Args:
+        who: The processor.
+        templates: The spans that it makes.
+        tokenizers: By the name that spans use.
+        connectors: By the name that spans use.
+        heads: By the name that spans use.
+        block: A layer of the body.
+
     Raises:
         UsageError: Naming the two parts that disagree and what would fit.
     """
-    who = type(processor).__name__
     owners: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = {}
-    for span in processor.templates():
+    for span in templates:
+        if span.source == "tool":
+            continue
+        head = heads.get(span.head or "")
+        if head is not None and head.apart and span.role == "target":
+            check_apart(who, span, head, tokenizers, templates)
+            continue
         if block.modalities is not None and not {"text", span.modality} <= set(block.modalities):
             raise UsageError(
                 f"{who} makes {span.modality} spans, but the block {type(block).__name__} has weights for "
@@ -72,7 +87,33 @@ def check_parts(
                 )
         if span.beside is not None:
             _check_beside(who, span, connectors.get(span.connector or ""), tokenizers[span.beside])
-        _check_span(span, tokenizers[span.tokenizer], heads.get(span.head or ""))
+        _check_span(span, tokenizers[span.tokenizer], head)
+
+
+def check_graph(injector: GraphInjector | None, block: Block, heads: Mapping[str, Head]) -> None:
+    """Refuse a graph injector whose tokens nothing in the model reads.
+
+    Raises:
+        UsageError: Naming the two parts that disagree and what would fit.
+    """
+    if injector is None:
+        return
+    who = f"the graph injector {type(injector).__name__}"
+    if block.modalities is not None and injector.place == "sequence" and "graph" not in block.modalities:
+        raise UsageError(
+            f"{who} makes graph tokens, but the block {type(block).__name__} has weights for "
+            f"{', '.join(block.modalities)} only; give it graph as well."
+        )
+    if injector.place == "memory" and not block.reads_memory:
+        raise UsageError(
+            f"{who} places nodes in memory, but the block {type(block).__name__} attends to the sequence only; use a "
+            "block with cross-attention, such as mmgraph.blocks.gated_cross_attention."
+        )
+    if injector.place == "condition" and not any(head.timed and not head.apart for head in heads.values()):
+        raise UsageError(
+            f"{who} joins the noise level, but no head of the model has one ({', '.join(heads)}); use a head that "
+            "denoises, such as mmgraph.heads.flow, or another injector."
+        )
 
 
 def _check_queries(who: str, span: Span, count: int) -> None:

@@ -27,12 +27,14 @@ class Plan:
         pieces: In reading order, markers among them.
         fills: What fills each piece: a span's number, or a marker's id as -1 - id.
         scored: Which pieces are text that is predicted: target text, begin of a target image, end of the sample.
+        told: By number of a span whose head is apart, the pieces whose hidden states it reads.
     """
 
     spans: list[Span]
     pieces: list[Piece] = field(default_factory=list)
     fills: list[int] = field(default_factory=list)
     scored: list[int] = field(default_factory=list)
+    told: dict[int, list[int]] = field(default_factory=dict)
 
     def mark(self, marker: int, scored: bool = False) -> None:
         """Add a marker."""
@@ -79,6 +81,12 @@ class Planner:
                 after_text = False
                 continue
             target = span.role == "target"
+            if span.modality == "graph":
+                if span.place != "condition":  # which takes no position
+                    memory = span.place == "memory"
+                    plan.add(_MARKER if memory else self.piece(span, len(tokens[number]), number), number)
+                    after_text = False
+                continue
             if span.modality == "text":
                 if after_text:
                     plan.mark(SEP)
@@ -90,9 +98,15 @@ class Planner:
                     plan.add(piece, number, scored=target)
                 after_text = True
                 continue
+            if span.source == "tool":
+                if not closed:
+                    return plan
+                continue
             run = _run(spans, number)
             if number == run[0]:
                 plan.mark(BOI, scored=any(spans[other].role == "target" for other in run))
+            if self._apart(span):
+                plan.told[number] = self._told(plan, span)
             if target and not closed:
                 return plan
             if span.place == "memory":  # its end marker keeps its place: from there on it is seen
@@ -110,10 +124,23 @@ class Planner:
         """Return the piece that a span of pictures (or anything but text) takes."""
         if span.source == "queries":
             return Piece(num_tokens, span.modality, span.role, number, span.order or "causal", span.visible)
+        if self._apart(span):
+            return Piece(0, span.modality, span.role, number, "full", span.visible)
         length = self.widths[span.connector](num_tokens) if span.connector else num_tokens
         head = self.heads.get(span.tokenizer)
         order = span.order or (head.span_order(num_tokens) if head is not None else "full")
         return Piece(length, span.modality, span.role, number, order, span.visible, span.tokenizer in self.timed)
+
+    def _apart(self, span: Span) -> bool:
+        """Whether a span is drawn by a network of its own."""
+        return span.role == "target" and span.tokenizer in self.heads and self.heads[span.tokenizer].apart
+
+    def _told(self, plan: Plan, span: Span) -> list[int]:
+        """Return the pieces so far whose hidden states the head of a span reads."""
+        if self.heads[span.tokenizer].reads == "prompt":
+            return list(range(len(plan.pieces)))
+        filled = [(k, plan.spans[fill]) for k, fill in enumerate(plan.fills) if fill >= 0]
+        return [k for k, own in filled if own.source == "queries" and own.item == span.item]
 
 
 def _run(spans: Sequence[Span], number: int) -> range:
@@ -121,7 +148,8 @@ def _run(spans: Sequence[Span], number: int) -> range:
     own = spans[number]
 
     def joined(other: Span) -> bool:
-        return (other.item, other.place, other.source == "null") == (own.item, "sequence", False)
+        stands = other.source not in ("null", "tool")
+        return (other.item, other.place, stands) == (own.item, "sequence", True)
 
     first = last = number
     if own.place == "sequence":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -19,11 +20,13 @@ from mmgraph.models.assembly import Assembler, Assembly
 from mmgraph.models.building import Builder
 from mmgraph.models.conditions import drop_conditions
 from mmgraph.models.embedding import Embedder
-from mmgraph.models.legality import check_names, check_parts, check_shares
+from mmgraph.models.graph_context import GraphContext, spans_of
+from mmgraph.models.legality import check_graph, check_names, check_parts, check_shares
 from mmgraph.models.optimization import Optimization
 from mmgraph.models.sampling import Sampling
 from mmgraph.models.stages import Stage, Stages, schedule
 from mmgraph.models.time_embedding import TimeEmbedding
+from mmgraph.models.tool import Tool
 from mmgraph.models.warm_start import StartFrom, start, start_tokenizers
 from mmgraph.models.weighing import Found, log_statistics, weigh
 from mmgraph.processors import Processor
@@ -47,12 +50,15 @@ class UnifiedModel(Configured, lightning.LightningModule):
         connectors: By name, one per continuous tokenizer that is read.
         block: Prototype of a layer; `depth` fresh copies are made.
         heads: By name.
+        graph: Sampler, encoder and injector of graph segments; None where there are none.
+        tools: By the name of the head that they stand in for: other models that draw what this one asks for in words.
         dim: Model width D.
         depth: Number of layers.
         condition_dim: Width of the time embedding; None: the model's width.
         max_text: Most text positions of a sample.
         loss_weights: Weight of each head's loss; 1 where not named.
-        condition_dropout: Modality -> probability that its context is dropped in training, for guidance.
+        condition_dropout: Modality -> probability that its context is dropped in training, for guidance; `text+graph`
+            drops both.
         row_length: Pack several samples into rows of this many positions; None: one sample a row.
         start_from: Weights of other runs that parts start from, in order.
         stages: Which parts learn when; none: all of them, always.
@@ -74,6 +80,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
         block: Block,
         heads: dict[str, Head],
         connectors: dict[str, Connector] | None = None,
+        graph: GraphContext | None = None,
+        tools: dict[str, Tool] | None = None,
         dim: int = 256,
         depth: int = 4,
         condition_dim: int | None = None,
@@ -91,6 +99,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         self.tokenizers = nn.ModuleDict(tokenizers)
         self.connectors = nn.ModuleDict(connectors or {})
         self.heads = nn.ModuleDict(heads)
+        self.graph = graph
         self.dim = dim
         self.depth = depth
         self.max_text = max_text
@@ -102,12 +111,20 @@ class UnifiedModel(Configured, lightning.LightningModule):
         self.optimization = optimization
         self.sampling = sampling
         self._prototype = (block,)  # in a tuple: its own copies are the model's, not the prototype
-        timed = any(head.timed for head in heads.values())
+        timed = any(head.timed and not head.apart for head in heads.values())
         self.condition_dim = (condition_dim or dim) if timed else 0
-        check_parts(processor, tokenizers, connectors or {}, heads, block)
+        self.tools = nn.ModuleDict(tools or {})
+        for name in self.tools:
+            if name in heads:
+                raise UsageError(f"'{name}' is drawn by a head and by a tool; leave one of them out.")
+        check_parts(
+            type(processor).__name__, self._aimed(processor.templates()), tokenizers, connectors or {}, heads, block
+        )
+        check_graph(graph.injector if graph is not None else None, block, heads)
         check_names("loss_weights", self.loss_weights, heads, "head")
-        read = {span.modality for span in processor.templates()}
-        check_names("condition_dropout", self.condition_dropout, read, "modality")
+        read = {span.modality for span in processor.templates()} | ({"graph"} if graph is not None else set())
+        dropped = [modality for names in self.condition_dropout for modality in names.split("+")]
+        check_names("condition_dropout", dropped, read, "modality")
         check_shares("condition_dropout", self.condition_dropout)
         self._stages: Stages | None = None
         self.built = False
@@ -134,6 +151,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
             tokenizer = self.tokenizer(name)
             if not tokenizer.fitted:
                 tokenizer.fit(dataset.contents(tokenizer.modality))
+        if self.graph is not None:
+            self.graph.fit(dataset)
         self.build()
         start(self, self.start_from)
 
@@ -153,9 +172,11 @@ class UnifiedModel(Configured, lightning.LightningModule):
             condition_dim=self.condition_dim,
             max_text=self.max_text,
         )
-        builder.build(self.processor)
+        builder.build(self._aimed(self.processor.templates()))
         self.positions = builder.positions
         self.queries = builder.queries
+        if self.graph is not None:
+            self.graph.build(self.processor, self.dim, self.condition_dim)
         if self.condition_dim:
             self.time_embedding = TimeEmbedding(self.condition_dim)
         self.blocks = nn.ModuleList()
@@ -171,6 +192,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             heads=heads,
             queries=self.queries,  # type: ignore[arg-type]
             time_embedding=self.time_embedding if self.condition_dim else None,
+            graph=self.graph,
         )
         owners = builder.head_tokenizer.items()
         self.assembler = Assembler(
@@ -182,6 +204,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             text_aware=[name for name, connector in connectors.items() if connector.text_aware],
             text_head=next((head for head, name in owners if tokenizers[name].modality == "text"), None),
             row_length=self.row_length,
+            graph=self.graph,
         )
         self.built = True
 
@@ -204,14 +227,19 @@ class UnifiedModel(Configured, lightning.LightningModule):
 
     def spans(self, sample: Sample, training: bool) -> list[Span]:
         """Return the spans of a sample; targets without a head in this model become context."""
-        spans = self.processor.expand(sample.segments, sample.task, training)
+        spans = self._aimed(spans_of(self.processor, self.graph, sample, training))
         for span in spans:
-            if span.head is not None and span.head not in self.heads:
+            if span.head is not None and span.head not in self.heads and span.source != "tool":
                 raise UsageError(
                     f"task '{sample.task}' needs the head '{span.head}', which the model does not have. "
                     f"{nearest(span.head, self.heads)} Add it, or give the task weight 0."
                 )
         return spans
+
+    def _aimed(self, spans: Sequence[Span]) -> list[Span]:
+        """Return the spans, each of those that a tool draws marked as such."""
+        drawn = [span.role == "target" and (span.head or "") in self.tools for span in spans]
+        return [replace(span, source="tool") if tool else span for span, tool in zip(spans, drawn, strict=True)]
 
     def assemble(
         self,
@@ -227,7 +255,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         if training and self.condition_dropout:
             draws = random.uniform().tolist()
             spans = [drop_conditions(own, self.condition_dropout, draw) for own, draw in zip(spans, draws, strict=True)]
-        return self.assembler.assemble(samples, spans, random, fixed_time=fixed_time)
+        return self.assembler.assemble(samples, spans, random, fixed_time=fixed_time, training=training)
 
     def embed(self, assembly: Assembly, keys: Layout | None = None) -> MultimodalSequence:
         """Return the sequence that the blocks read; `keys` is the layout of a cache, if there is one."""
@@ -250,7 +278,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         flat = hidden.view(-1, self.dim)
         found: Found = {}
         for scored in assembly.scored:
-            states = flat[scored.places.to(flat.device)]  # (N, n, D)
+            states = scored.states(flat)  # (N, n, D)
             condition = None
             if scored.timed is not None and sequence.condition is not None:
                 condition = sequence.condition[scored.timed.to(flat.device)]

@@ -173,6 +173,14 @@ class HeadSuite(Suite):
         prepared = head.prepare(self._tokens(), random=_random())
         prepared.score_mask = prepared.score_mask.clone()
         prepared.score_mask[:, -1] = False
+        if head.apart:  # its hidden states are of the prompt, and each is read for every token
+            with torch.no_grad():
+                before, _ = head.loss(self._hidden(), prepared, condition)
+                prepared.targets = prepared.targets.clone()
+                prepared.targets[:, -1] += 5
+                after, _ = head.loss(self._hidden(), prepared, condition)
+            expect(close(before, after, 1e-6), "a target that is not scored changed the loss.")
+            return
         hidden = self._hidden().requires_grad_()
         before, count = head.loss(hidden, prepared, condition)
         before.backward()
@@ -222,6 +230,28 @@ class HeadSuite(Suite):
         same = equal(plain, found) if head.discrete else close(plain, found, 1e-4)
         expect(same, "guidance between equal predictions changes the sample; return null + scale (given - null).")
 
+    def check_apart(self) -> None:
+        """A network of its own follows inputs, time and what it hears, and padding of the prompt changes nothing."""
+        head, _ = self._built()
+        if not head.apart:
+            return
+        expect(head.reads in ("prompt", "queries"), f"`reads` is {head.reads!r}; expected 'prompt' or 'queries'.")
+        tokens, time, hidden = self._tokens(), torch.tensor([0.2, 0.5, 0.8]), self._hidden()
+        with torch.no_grad():
+            found = head.denoise(tokens, time, head.predict(hidden))
+            wanted = tuple(tokens.shape)
+            expect(found.shape == wanted, f"`denoise` gives {tuple(found.shape)}; expected {wanted}.")
+            padded = torch.cat((hidden, torch.zeros_like(hidden)), dim=1)
+            same = close(head.denoise(tokens, time, head.predict(padded)), found, 1e-4)
+            others = {
+                "inputs": head.denoise(tokens + 1, time, head.predict(hidden)),
+                "time": head.denoise(tokens, 1 - time, head.predict(hidden)),
+                "hidden states": head.denoise(tokens, time, head.predict(hidden.flip(0))),
+            }
+        expect(same, "hidden states whose last number is 0 change the prediction; leave padding out.")
+        for name, other in others.items():
+            expect(not close(other, found, 1e-6), f"other {name} give the same prediction; read them.")
+
     # -- how ------------------------------------------------------------------------------------------------
 
     def _tokenizer(self) -> Any:
@@ -258,7 +288,9 @@ class HeadSuite(Suite):
 
     def _hidden(self) -> Tensor:
         generator = torch.Generator().manual_seed(3)
-        return torch.randn(SPANS, self._tokenizer().num_tokens, DIM, generator=generator)
+        hidden = torch.randn(SPANS, self._tokenizer().num_tokens, DIM, generator=generator)
+        apart: bool = self.cls.apart  # type: ignore[attr-defined]
+        return torch.cat((hidden, torch.ones(*hidden.shape[:2], 1)), dim=-1) if apart else hidden
 
     def _shape(self, rows: int) -> tuple[int, ...]:
         shape = self._tokens().shape

@@ -145,9 +145,9 @@ class EmojiGraphDataset(Dataset):
         return self._joined(self.emoji.sample(split, item, task, rng), item, rng.getrandbits(31))
 
     def contents(self, modality: str) -> Iterable[Any]:
-        """Yield training pictures, texts, or nodes with their neighbourhoods."""
+        """Yield training pictures, texts, or, with `graph`, nodes with their neighbourhoods."""
         if modality == "graph":
-            return (GraphNode(self.graph, item) for item in self.items("train"))
+            return (GraphNode(self.graph, item) for item in self.items("train")) if self.graph_segments else ()
         return self.emoji.contents(modality)
 
     def evaluation(self, split: Split, task: str, limit: int | None = None) -> list[Sample]:
@@ -162,7 +162,7 @@ class EmojiGraphDataset(Dataset):
 
     @functools.cached_property
     def graph(self) -> MultimodalGraph:
-        """The graph; every node has a name and a picture."""
+        """The graph; every node has a name and a picture. Its `y` numbers the subgroups, for controls."""
         from torch_geometric.data import Data
 
         known = self.emoji.relations()
@@ -179,6 +179,8 @@ class EmojiGraphDataset(Dataset):
             types.append(torch.full((2 * pairs.shape[1],), number))
         data = Data(num_nodes=len(catalogue))
         data.edge_index, data.edge_type = torch.cat(edges, 1), torch.cat(types)
+        subgroups = list(members)
+        data.y = torch.tensor([subgroups.index(e.subgroup) if e.subgroup else -1 for e in catalogue], dtype=torch.long)
         return MultimodalGraph(
             data,
             self.relation_names,

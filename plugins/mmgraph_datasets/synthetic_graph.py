@@ -216,12 +216,12 @@ class SyntheticGraphDataset(Dataset):
         return self._ask(item, kind, seed)
 
     def contents(self, modality: str) -> Iterable[Any]:
-        """Yield the training pictures, texts with questions and answers, or nodes with their neighbourhoods."""
+        """Yield the training pictures, texts with questions and answers, or, with `graph`, nodes."""
         train = self._items["train"]
         if modality == "image":
             return (self.picture(i) for i in train if self.world.present["image"][i])
         if modality == "graph":
-            return (GraphNode(self.graph, i) for i in train)
+            return (GraphNode(self.graph, i) for i in train) if self.graph_segments else ()
         return self._texts() if modality == "text" else ()
 
     def evaluation(self, split: Split, task: str, limit: int | None = None) -> list[Sample]:
@@ -242,13 +242,14 @@ class SyntheticGraphDataset(Dataset):
 
     @functools.cached_property
     def graph(self) -> MultimodalGraph:
-        """The graph; every edge is stored in both directions."""
+        """The graph; every edge is stored in both directions. Its `y` numbers colour and shape, for controls."""
         from torch_geometric.data import Data
 
         edges = torch.from_numpy(self.world.edges)
         data = Data(num_nodes=self.world.num_nodes)
         data.edge_index = torch.cat((edges, edges.flip(0)), 1)
         data.edge_type = torch.from_numpy(self.world.types).repeat(2)
+        data.y = self.truth("colour") * len(self.names["shape"]) + self.truth("shape")
         return MultimodalGraph(
             data,
             self.world.relations,

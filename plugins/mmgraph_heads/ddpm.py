@@ -6,7 +6,8 @@ or a mix of both (Salimans and Ho 2022).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -72,8 +73,15 @@ class DDPMHead(Head):
     ) -> None:
         super().__init__()
         self.min_snr_gamma = min_snr_gamma
+        self.schedule = schedule
         self.path = DiffusionPath(prediction, alphas(schedule, num_levels))
         self.stepper = Stepper(sampler, sampler_options, path=self.path, schedule=schedule)
+
+    def with_sampler(self, sampler: str, options: Mapping[str, Plain] | None = None) -> DDPMHead:
+        """Return this head, with the same weights, drawing by another sampler."""
+        other = copy.copy(self)
+        other.stepper = Stepper(sampler, options, path=self.path, schedule=self.schedule)
+        return other
 
     def build(self, tokenizer: Tokenizer, vocabulary: Vocabulary, dim: int, condition_dim: int) -> None:
         """Create the output layer: adaLN from the time, then a linear map to the token's width."""
@@ -113,6 +121,10 @@ class DDPMHead(Head):
         self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the summed weighted squared error, averaged over d, and the number of tokens."""
+        return self.score(self.predict(hidden, condition), prepared)
+
+    def score(self, given: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
+        """Return the summed loss of predictions `(N, n, d)`, and the number of tokens."""
         assert prepared.time is not None
         assert prepared.noise is not None
         share = self._shares(prepared.time)
@@ -121,7 +133,7 @@ class DDPMHead(Head):
             "velocity": share.sqrt() * prepared.noise - (1 - share).sqrt() * prepared.targets,
             "data": prepared.targets,
         }[self.path.prediction]
-        error = (self.predict(hidden, condition).float() - wanted).square().mean(-1) * self._weight(share[..., 0])
+        error = (given.float() - wanted).square().mean(-1) * self._weight(share[..., 0])
         return (error * prepared.score_mask).sum(), prepared.score_mask.sum()
 
     def sample(

@@ -7,7 +7,8 @@ a small shared transformer learn at all; predicting the velocity does not, at th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -70,9 +71,13 @@ class FlowHead(Head):
         self.time_mean = time_mean
         self.time_std = time_std
         self.clip = clip
-        if sampler == "euler" and sampler_options:
-            raise UsageError(f"the sampler euler has no option '{next(iter(sampler_options))}'; name one of diffusers.")
-        self.stepper = Stepper(sampler, sampler_options, path=StraightPath()) if sampler != "euler" else None
+        self.stepper = _stepper(sampler, sampler_options)
+
+    def with_sampler(self, sampler: str, options: Mapping[str, Plain] | None = None) -> FlowHead:
+        """Return this head, with the same weights, drawing by another sampler."""
+        other = copy.copy(self)
+        other.stepper = _stepper(sampler, options)
+        return other
 
     def build(self, tokenizer: Tokenizer, vocabulary: Vocabulary, dim: int, condition_dim: int) -> None:
         """Create the output layer: adaLN from the time, then a linear map to the token's width."""
@@ -111,9 +116,13 @@ class FlowHead(Head):
         self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the summed squared error of the velocity, averaged over d, and the number of tokens."""
+        return self.score(self.predict(hidden, condition), prepared)
+
+    def score(self, given: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
+        """Return the summed loss of predictions `(N, n, d)`, and the number of tokens."""
         assert prepared.time is not None
         assert prepared.noise is not None
-        given = self.predict(hidden, condition).float()
+        given = given.float()
         if self.prediction == "data":
             weight = (1 - prepared.time).clamp_min(self.clip) ** -2
             error = (given - prepared.targets).square().mean(-1) * weight[:, None]
@@ -145,6 +154,15 @@ class FlowHead(Head):
             estimate = state + (1 - now) * velocity
             state = state + (then - now) * velocity
             yield estimate if then < 1 else state
+
+
+def _stepper(sampler: str, options: Mapping[str, Plain] | None) -> Stepper | None:
+    """Return what steps by a scheduler of diffusers; None for Euler's steps, which are the head's own."""
+    if sampler != "euler":
+        return Stepper(sampler, options, path=StraightPath())
+    if options:
+        raise UsageError(f"the sampler euler has no option '{next(iter(options))}'; name one of diffusers.")
+    return None
 
 
 def _as_velocity(run: Run) -> Network:

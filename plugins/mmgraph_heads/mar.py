@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -125,9 +126,15 @@ class MARHead(Head):
         """Return the conditions z of the denoiser."""
         return hidden
 
-    def guide(self, given: Tensor, null: Tensor, scale: float) -> Tensor:
+    def guide(self, given: Tensor, null: Tensor, scale: float | Tensor) -> Tensor:
         """Return both conditions and the scale beside each other: the denoiser's outputs are what is mixed."""
-        return torch.cat((given, null, torch.full_like(given[..., :1], scale)), dim=-1)
+        return torch.cat((given, null, torch.zeros_like(given[..., :1]) + scale), dim=-1)
+
+    def with_sampler(self, sampler: str, options: Mapping[str, Plain] | None = None) -> MARHead:
+        """Return this head, with the same weights, drawing each token by another sampler."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "flow": self.flow.with_sampler(sampler, options)}
+        return other
 
     def loss(
         self, hidden: Tensor, prepared: Prepared, condition: Tensor | None = None

@@ -52,7 +52,7 @@ class Case:
 
 PEER = "transfusion_pytorch"
 QUANTIZER = "vector_quantize_pytorch"
-MIXTRAL = "transformers"
+TRANSFORMERS = "transformers"
 CASES = (
     Case("lightning / bare loop", "ours.lightning", "ours.bare", 1.05, "at most", rounds=15, steps=2),
     Case("text: ours / small GPT", "ours.text", "peers.small_gpt", 1.10, "at most", rounds=15),
@@ -86,6 +86,56 @@ CASES = (
         rounds=3,
         steps=4,
         needs=PEER,
+    ),
+    Case(
+        "mixed, 256 image tokens: transfusion-pytorch / ours",
+        "peers.transfusion_wide",
+        "ours.wide",
+        3.3,
+        "at least",
+        rounds=3,
+        warmup=1,
+        needs=PEER,
+    ),
+    Case(
+        "mixed memory, 256 image tokens: ours / transfusion-pytorch",
+        "ours.wide",
+        "peers.transfusion_wide",
+        0.34,
+        "at most",
+        "megabytes",
+        rounds=2,
+        steps=2,
+        needs=PEER,
+    ),
+    Case(
+        "drawing 8 pictures: transfusion-pytorch / ours",
+        "peers.transfusion_drawing",
+        "ours.drawing",
+        6.0,
+        "at least",
+        rounds=5,
+        warmup=1,
+        needs=PEER,
+    ),
+    Case(
+        "decode, batch 1: transformers / ours",
+        "peers.llama_one",
+        "ours.cached_one",
+        1.5,
+        "at least",
+        rounds=7,
+        needs=TRANSFORMERS,
+    ),
+    Case(
+        "decode, batch 32: transformers / ours",
+        "peers.llama_many",
+        "ours.cached_many",
+        1.5,
+        "at least",
+        rounds=5,
+        warmup=1,
+        needs=TRANSFORMERS,
     ),
     Case(
         "decode, batch 1: uncached / cached",
@@ -135,8 +185,9 @@ CASES = (
         1.0,
         "at most",
         rounds=15,
-        needs=MIXTRAL,
+        needs=TRANSFORMERS,
     ),
+    Case("DiT step: ours / diffusers", "denoisers.ours", "denoisers.theirs", 1.0, "at most", rounds=11),
     Case("emoji: loading / step", "ours.loading", "ours.emoji_step", 0.03, "at most", rounds=9, steps=2),
 )
 

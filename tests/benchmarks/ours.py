@@ -25,6 +25,7 @@ from tests.benchmarks.measuring import Clock, Side, now
 from tests.benchmarks.sizes import Sizes
 
 BATCHES = 4
+GUIDANCE = 3.0
 WORDS = ("red", "green", "blue", "fox", "house", "tree", "small", "big", "round", "old")
 
 
@@ -174,6 +175,23 @@ def mixed(sizes: Sizes, ragged: bool = False) -> Side:
 
 def ragged(sizes: Sizes) -> Side:
     return mixed(sizes, ragged=True)
+
+
+def wide(sizes: Sizes) -> Side:
+    """Train on pictures of many tokens."""
+    return mixed(sizes.wide)
+
+
+def drawing(sizes: Sizes) -> Side:
+    """Draw pictures of captions with guidance, in one batch."""
+    model = mixed_model(sizes.wide)
+    captions = [_letters(sizes.text, torch.Generator().manual_seed(row)) for row in range(sizes.drawn)]
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            generation.draw(model, captions, guidance=GUIDANCE, num_steps=sizes.draw_steps)
+
+    return Side(run, count(model))
 
 
 def bare(sizes: Sizes) -> Side:

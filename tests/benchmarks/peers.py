@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -35,12 +37,11 @@ def small_gpt(sizes: Sizes) -> Side:
     return Side(run, sum(parameter.numel() for parameter in model.parameters()))
 
 
-def transfusion(sizes: Sizes, ragged: bool = False) -> Side:
-    """Train transfusion-pytorch on ready ids and latents, with its defaults."""
+def _transfusion(sizes: Sizes, **options: Any) -> Any:
     from transfusion_pytorch import Transfusion
 
     torch.manual_seed(0)
-    model = Transfusion(
+    return Transfusion(
         num_text_tokens=sizes.TEXT_VALUES,
         dim_latent=sizes.latent,
         modality_default_shape=(sizes.side, sizes.side),
@@ -50,7 +51,13 @@ def transfusion(sizes: Sizes, ragged: bool = False) -> Side:
             "heads": sizes.num_heads,
             "dim_head": sizes.dim // sizes.num_heads,
         },
+        **options,
     )
+
+
+def transfusion(sizes: Sizes, ragged: bool = False) -> Side:
+    """Train transfusion-pytorch on ready ids and latents, with its defaults."""
+    model = _transfusion(sizes)
     optimizer = _optimizer(model)
 
     def sample(key: int) -> list[Tensor]:
@@ -75,6 +82,76 @@ def transfusion(sizes: Sizes, ragged: bool = False) -> Side:
 def transfusion_ragged(sizes: Sizes) -> Side:
     """Train transfusion-pytorch on texts of different lengths."""
     return transfusion(sizes, ragged=True)
+
+
+def transfusion_wide(sizes: Sizes) -> Side:
+    """Train transfusion-pytorch on pictures of many tokens."""
+    return transfusion(sizes.wide)
+
+
+def transfusion_drawing(sizes: Sizes) -> Side:
+    """Draw with transfusion-pytorch in one batch, with guidance and as many evaluations of the network as ours."""
+    from tests.benchmarks.ours import GUIDANCE
+
+    wide = sizes.wide
+    model = _transfusion(wide, odeint_kwargs={"method": "euler"})
+    prompts = [torch.randint(0, sizes.TEXT_VALUES, (sizes.text,)) for _ in range(sizes.drawn)]
+    shape = (wide.side, wide.side)
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            drawn = model.sample_many(
+                prompts,
+                max_length=wide.side**2 - 1,  # no text after the picture
+                fixed_modality_shape=shape,
+                force_modality_at_start=(0, shape),
+                modality_steps=sizes.draw_steps + 1,  # points in time, one more than steps
+                cfg_scale=GUIDANCE,
+                return_without_prompt=True,
+            )
+            assert len(drawn) == sizes.drawn
+
+    return Side(run, sum(parameter.numel() for parameter in model.parameters()))
+
+
+def _llama(sizes: Sizes, rows: int) -> Side:
+    """Write `length` tokens with transformers' `generate` and its cache on a Llama of our size."""
+    from mmgraph_blocks.layer import inner_width
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=sizes.TEXT_VALUES + 4,
+            hidden_size=sizes.dim,
+            intermediate_size=inner_width(sizes.dim, 4.0),
+            num_hidden_layers=sizes.depth,
+            num_attention_heads=sizes.num_heads,
+            max_position_embeddings=sizes.length + 16,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=None,
+        )
+    ).eval()
+    ids = torch.randint(4, sizes.TEXT_VALUES, (rows, 8))
+    mask = torch.ones_like(ids)
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            found = model.generate(
+                ids, attention_mask=mask, max_new_tokens=sizes.length, do_sample=False, use_cache=True
+            )
+            assert found.shape == (rows, 8 + sizes.length)
+
+    return Side(run, sum(parameter.numel() for parameter in model.parameters()))
+
+
+def llama_one(sizes: Sizes) -> Side:
+    return _llama(sizes, 1)
+
+
+def llama_many(sizes: Sizes) -> Side:
+    return _llama(sizes, sizes.batch)
 
 
 def mixtral(sizes: Sizes) -> Side:

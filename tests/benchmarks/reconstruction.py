@@ -42,7 +42,7 @@ def tokenizers(image_size: int, what: str, variant: str) -> Iterator[tuple[str, 
     for components in (12, 24, 48, 96):
         yield f"pca, 8 x 8, {components} components", pca(image_size, 8, components=components)
     if what == "emoji, 32 px" and variant == "grouped":  # elsewhere its weights have seen what is held out here
-        yield "ae, zoo:ae", ae(32, 8, latent_dim=48, weights="zoo:ae")
+        yield "ae, zoo:ae", ae(32, 8, latent_dim=48, width=32, weights="zoo:ae")
 
 
 def held_out(dataset: Dataset) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,11 @@ class Sizes:
         recipe_dim: Width of the model that is sized like a recipe's.
         recipe_depth: Its layers.
         recipe_batch: Its samples per step.
+        wide_dim: Width of the model with long pictures.
+        wide_heads: Its attention heads.
+        wide_side: Its image tokens along one side.
+        drawn: Pictures that are drawn at once.
+        draw_steps: Steps of the sampler.
     """
 
     dim: int = 192
@@ -34,6 +39,11 @@ class Sizes:
     recipe_dim: int = 256
     recipe_depth: int = 4
     recipe_batch: int = 64
+    wide_dim: int = 256
+    wide_heads: int = 8
+    wide_side: int = 16
+    drawn: int = 8
+    draw_steps: int = 16
 
     PATCH = 4
     COLOURS = 3
@@ -43,6 +53,11 @@ class Sizes:
     def latent(self) -> int:
         """Numbers in one image token."""
         return self.COLOURS * self.PATCH**2
+
+    @property
+    def wide(self) -> Sizes:
+        """The same with a wider model and longer pictures."""
+        return replace(self, dim=self.wide_dim, num_heads=self.wide_heads, side=self.wide_side)
 
     def text_length(self, number: int, ragged: bool) -> int:
         """Return the text tokens of sample `number`, evenly spread where ragged."""
@@ -65,4 +80,9 @@ TINY = Sizes(
     recipe_dim=16,
     recipe_depth=1,
     recipe_batch=3,
+    wide_dim=32,
+    wide_heads=4,
+    wide_side=3,
+    drawn=3,
+    draw_steps=2,
 )

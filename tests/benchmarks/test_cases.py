@@ -40,6 +40,16 @@ def test_the_text_comparison_is_between_equals() -> None:
     assert abs(first.parameters / second.parameters - 1) < 0.01
 
 
+@pytest.mark.parametrize(
+    ("theirs", "mine", "share"),
+    [("transfusion_drawing", "drawing", 0.1), ("llama_one", "cached_one", 0.05)],
+)
+def test_the_comparisons_of_generating_are_between_equals(theirs: str, mine: str, share: float) -> None:
+    _need(NEEDS[f"peers.{theirs}"])
+    first, second = cases.resolve(f"peers.{theirs}")(FULL), cases.resolve(f"ours.{mine}")(FULL)
+    assert abs(first.parameters / second.parameters - 1) < share
+
+
 def test_text_batches_fill_the_sequence() -> None:
     model = ours.text_model(TINY, TINY.length)
     assembly = model.assemble(ours.text_batches(TINY)[0])

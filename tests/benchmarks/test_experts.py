@@ -13,5 +13,5 @@ def test_each_position_meets_as_many_parameters_as_in_the_dense_model(name: str)
 
 
 def test_the_routed_layers_are_of_one_size() -> None:
-    pytest.importorskip(cases.MIXTRAL)
+    pytest.importorskip(cases.TRANSFORMERS)
     assert experts.layer(FULL).parameters == peers.mixtral(FULL).parameters

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from mmgraph import heads
+from mmgraph import denoisers, heads
 from mmgraph.testing.stand_ins import Vectors
 from tests.testing.broken import broken
 
@@ -103,3 +103,25 @@ class TestHeads:
 
     def test_declarations(self):
         broken("heads", self.head(NextToken, shift=None), "Declares discrete", "`shift` is None")
+
+
+class TestHeadsApart:
+    """Those that draw with a network of their own."""
+
+    def test_padding_that_is_heard(self):
+        def predict(self, hidden, condition=None):
+            everywhere = torch.cat((hidden[..., :-1], torch.ones_like(hidden[..., :1])), dim=-1)
+            return heads.denoising.predict(self, everywhere)
+
+        odd = type("Odd", (heads.denoising,), {"__doc__": "Odd.", "predict": predict})
+        broken("heads", odd, "A network of its own", "leave padding out", lambda: odd(self.network(), Flow()))
+
+    def test_a_time_that_is_not_read(self):
+        def denoise(self, inputs, time, told):
+            return heads.denoising.denoise(self, inputs, torch.ones_like(time), told)
+
+        odd = type("Odd", (heads.denoising,), {"__doc__": "Odd.", "denoise": denoise})
+        broken("heads", odd, "A network of its own", "other time give the same", lambda: odd(self.network(), Flow()))
+
+    def network(self) -> Any:
+        return denoisers.dit(16, 1, num_heads=2, patch_size=1)

@@ -42,6 +42,8 @@ def better(metrics: Mapping[str, Any], path: str) -> str:
         return "higher"
     if parts[0] == "losses":
         return "lower"
+    if parts[0] == "graph":
+        return "higher" if parts[-1] == "accuracy" else "lower"
     return str(metrics.get("legend", {}).get(parts[-1], {}).get("better", "none"))
 
 

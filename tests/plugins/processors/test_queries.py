@@ -32,3 +32,11 @@ def test_none_where_only_text_is_produced():
 def test_their_number():
     with pytest.raises(UsageError, match="num_queries must be 1 or more, not 0"):
         queries(single(), 0)
+
+
+def test_what_they_are_to_become():
+    processor = queries(single(), 4, regressed="semantic")
+    assert_conforms("processors", queries, lambda: queries(single(), 4, regressed="semantic"))
+    drawn = [span for span in processor.expand((TEXT, DRAWN), "draw", True) if span.role == "target"]
+    assert [span.beside for span in drawn] == ["semantic"]
+    assert {span.beside for span in processor.templates() if span.role == "context"} == {None}

@@ -32,3 +32,27 @@ def test_codes_need_no_connector():
 def test_an_unknown_modality():
     with pytest.raises(UsageError, match="task 'hear' has a segment of modality 'audio'"):
         single().expand((Segment("audio", None),), "hear", True)
+
+
+def test_orders_are_told_by_the_spans():
+    processor = single(orders={"image": "causal"})
+    assert {span.order for span in processor.templates() if span.modality == "image"} == {"causal"}
+    assert {span.order for span in processor.templates() if span.modality == "text"} == {None}
+    with pytest.raises(UsageError, match="orders of the single processor names 'audio'; it knows text, image"):
+        single(orders={"audio": "causal"})
+    with pytest.raises(UsageError, match="must be 'causal' or 'full', not 'spiral'"):
+        single(orders={"image": "spiral"})
+
+
+def test_what_is_only_produced_is_never_read():
+    processor = single(produced=["image"])
+    assert [(span.modality, span.role) for span in processor.templates()] == [
+        ("text", "context"),
+        ("text", "target"),
+        ("image", "target"),
+    ]
+    assert processor.templates()[-1].connector is None
+    with pytest.raises(UsageError, match="task 'name' shows a segment of modality 'image', which the single processor"):
+        processor.expand((Segment("image", 0), Segment("text", "fox", target=True)), "name", True)
+    with pytest.raises(UsageError, match="single has image in `memory` and in `produced`"):
+        single(memory=["image"], produced=["image"])

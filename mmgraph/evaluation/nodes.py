@@ -1,0 +1,147 @@
+r"""What a model knows of the nodes of a graph: answers, what they cost in bits, and how well it denoises pictures.
+
+Samples are taken whole, graph segment and all, and every model meets the same ones with the same noise. Beside the
+scores of all nodes stand those of nodes without edges, which a graph cannot help, and those of all nodes with the
+graph left out at test time, for models that have learned to do without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgraph.datasets import Dataset, Split
+from mmgraph.evaluation import losses
+from mmgraph.evaluation.statistics import mean_interval
+from mmgraph.evaluation.understanding import normal
+from mmgraph.graphs import MultimodalGraph
+from mmgraph.sequence import Sample
+
+ASKED = 400
+"""Questions about nodes, where there are that many."""
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One value of each sample.
+
+    Args:
+        values: `(n,)`.
+        nodes: The node of each sample.
+    """
+
+    values: Tensor
+    nodes: tuple[int, ...]
+
+    def entry(self, seed: int) -> dict[str, Any]:
+        """Return the mean as metrics.json holds it."""
+        interval = mean_interval(self.values, self.nodes, seed=seed)
+        return {"value": float(self.values.mean()), "n": len(self.values), "ci95": list(interval)}
+
+    def of(self, chosen: Tensor) -> Scores:
+        """Return those of some nodes, told by a mask of all nodes."""
+        kept = [bool(chosen[node]) for node in self.nodes]
+        return Scores(self.values[torch.tensor(kept)], tuple(n for n, k in zip(self.nodes, kept, strict=True) if k))
+
+
+def graph_of(dataset: Dataset) -> MultimodalGraph | None:
+    """Return the graph of a data set, None for data sets of others."""
+    found = getattr(dataset, "graph", None)
+    return found if isinstance(found, MultimodalGraph) else None
+
+
+def measure(
+    model: Any, dataset: Dataset, split: Split, *, limit: int | None = None, seed: int = 0
+) -> dict[str, Scores]:
+    """Return path -> scores: accuracy and bits of answers, denoising loss of pictures; `isolated` and `dropped` beside.
+
+    Args:
+        model: In evaluation mode.
+        dataset: A data set of a graph.
+        split: Which split.
+        limit: At most so many questions and pictures.
+        seed: Decides the noise.
+    """
+    graph = graph_of(dataset)
+    if graph is None:
+        return {}
+    asked = _chosen(dataset, split, "ask", min(ASKED, limit or ASKED))
+    drawn = _chosen(dataset, split, "draw", min(losses.SAMPLES, limit or losses.SAMPLES))
+    found = _scores(model, asked, drawn, seed)
+    degree = torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
+    alone = {name: scores.of(degree == 0) for name, scores in found.items()}
+    isolated = {f"isolated.{name}": scores for name, scores in alone.items() if scores.nodes}
+    dropped = {}
+    if getattr(model, "graph", None) is not None:
+        given = _scores(model, _dropped(asked), _dropped(drawn), seed)
+        dropped = {f"dropped.{name}": scores for name, scores in given.items()}
+    return {**found, **isolated, **dropped}
+
+
+def section(found: Mapping[str, Scores], seed: int) -> dict[str, Any]:
+    """Return the section `graph` of metrics.json."""
+    told: dict[str, Any] = {}
+    for path, scores in found.items():
+        *groups, name = path.split(".")
+        place = told
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = scores.entry(seed)
+    return told
+
+
+def _chosen(dataset: Dataset, split: Split, task: str, count: int) -> list[Sample]:
+    """Return samples of a task, evenly spaced, each numbered by its place: noise is a function of the number."""
+    known = dataset.evaluation(split, task) if dataset.tasks.get(task, 0) > 0 else []
+    count = min(count, len(known))
+    return [replace(known[place * len(known) // count], key=place) for place in range(count)]
+
+
+def _scores(model: Any, asked: Sequence[Sample], drawn: Sequence[Sample], seed: int) -> dict[str, Scores]:
+    from mmgraph import generation
+
+    found: dict[str, Scores] = {}
+    if asked:
+        given: list[str] = []
+        for start in range(0, len(asked), BATCH):
+            given += generation.complete(model, asked[start : start + BATCH])
+        pairs = zip(given, asked, strict=True)
+        right = [float(normal(said) == normal(str(sample.meta["answer"]))) for said, sample in pairs]
+        found["accuracy"] = Scores(torch.tensor(right), _nodes(asked))
+        spent = losses.sums(model, asked, seed)
+        head = _head(model, asked)
+        found["bits"] = Scores(spent[head][0, :, 0] / math.log(2), _nodes(asked))
+    if drawn:
+        head = _head(model, drawn)
+        spent = losses.sums(model, drawn, seed)
+        means = (spent[head][..., 0] / spent[head][..., 1].clamp_min(1)).mean(0)
+        found["denoising"] = Scores(means, _nodes(drawn))
+    return found
+
+
+def _head(model: Any, samples: Sequence[Sample]) -> str:
+    return next(span.head for span in model.spans(samples[0], False) if span.role == "target")
+
+
+def _nodes(samples: Sequence[Sample]) -> tuple[int, ...]:
+    return tuple(int(sample.meta["item"]) for sample in samples)
+
+
+def _dropped(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples with a graph that is not there."""
+    return [
+        replace(
+            sample,
+            segments=tuple(
+                replace(segment, content=None) if segment.modality == "graph" else segment
+                for segment in sample.segments
+            ),
+        )
+        for sample in samples
+    ]

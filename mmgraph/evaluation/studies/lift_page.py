@@ -1,0 +1,96 @@
+"""The page of a graph lift: the verdict, what it stands on, each relation alone, and what needs no training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmgraph.evaluation import files
+from mmgraph.evaluation.statistics import Interval
+from mmgraph.evaluation.studies import plots
+from mmgraph.evaluation.studies.analysis import Analysis
+from mmgraph.evaluation.studies.graph_lift import MEASURES, Lift, lifts, verdict
+from mmgraph.evaluation.tables import number
+
+RULE = (
+    "A gain is how much better an endpoint is: more right answers, fewer bits for an answer, less denoising loss at "
+    "fixed times and noise. Gains are paired by seed; one interval is over seeds (t), one resamples seeds and nodes. "
+    "A side is helped only where both intervals of all its gains over the graph-blind arm and over rewired edges lie "
+    "above zero. Nodes without edges cannot be helped: a gain there would be a leak."
+)
+
+
+def lift_page(analysis: Analysis, found: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the page as Markdown with inline SVG.
+
+    Args:
+        analysis: Of the study.
+        found: What `yardsticks` gave.
+    """
+    study = analysis.study
+    parts = [f"# {study.name}", study.question, f"**{verdict(analysis)['verdict']}**"]
+    parts.append(f"Budget {study.budget} a run, {len(study.seeds)} seeds.")
+    parts += ["## Gains of real edges", _gains(lifts(analysis)), RULE]
+    alone = [arm.name for arm in study.arms if arm.name.startswith("only_") or arm.name.endswith("_only")]
+    if alone:
+        rows = [(arm, lift) for arm in alone for lift in lifts(analysis, arm)]
+        parts += ["## Each relation and modality alone, over the graph-blind arm", _alone(analysis, rows)]
+    parts += ["## Arms", _arms(analysis)]
+    if found:
+        parts += ["## What needs no training", _yardsticks(found)]
+    for measure in MEASURES:
+        drawn = plots.intervals(analysis, measure), plots.differences(analysis, measure)
+        figures = [figure for figure in drawn if figure]
+        if figures:
+            parts += [f"## {measure}", *(f'<div class="study-figure">{figure}</div>' for figure in figures)]
+    if analysis.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in analysis.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def write(analysis: Analysis, out: Path, found: Mapping[str, Mapping[str, float]]) -> None:
+    """Write lift.md and lift.json into a study's folder."""
+    told = {**verdict(analysis), "yardsticks": {name: dict(scores) for name, scores in found.items()}}
+    files.write(out / "lift.json", json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    files.write(out / "lift.md", lift_page(analysis, found))
+
+
+def _gains(found: list[Lift]) -> str:
+    head = ("Endpoint", "Over", "Gain", "Over seeds", "Over seeds and nodes")
+    return _table(head, [(one.measure, one.minus, *_numbers(one)) for one in found])
+
+
+def _alone(analysis: Analysis, rows: list[tuple[str, Lift]]) -> str:
+    head = ("Arm", "Endpoint", "Gain", "Over seeds", "Over seeds and nodes")
+    return _table(head, [(analysis.study.arm(arm).title, one.measure, *_numbers(one)) for arm, one in rows])
+
+
+def _arms(analysis: Analysis) -> str:
+    """Return the mean of each arm in each measure."""
+    means = {(one.arm, one.measure): one.mean for one in analysis.summaries}
+    head = ("Arm", *(measure.removeprefix("graph.") for measure in analysis.measures))
+    rows = []
+    for arm in analysis.study.arms:
+        values = [means.get((arm.name, measure)) for measure in analysis.measures]
+        rows.append((arm.title, *("–" if value is None else number(value) for value in values)))
+    return _table(head, rows)
+
+
+def _yardsticks(found: Mapping[str, Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
+    rows = [(kind, *(number(scores[n]) if n in scores else "–" for n in names)) for kind, scores in found.items()]
+    return _table(("Yardstick", *(name.replace("_", " ") for name in names)), rows)
+
+
+def _numbers(one: Lift) -> tuple[str, str, str]:
+    return (number(one.mean) if one.mean is not None else "not run", _ends(one.seeds), _ends(one.items))
+
+
+def _ends(ends: Interval | None) -> str:
+    return f"[{number(ends[0])}, {number(ends[1])}]" if ends else "–"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,0 +1,1 @@
+"""First-party denoisers, one idea per file."""

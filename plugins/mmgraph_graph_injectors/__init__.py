@@ -1,0 +1,1 @@
+"""First-party graph injectors, one idea per file."""

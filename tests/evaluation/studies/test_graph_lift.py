@@ -1,0 +1,115 @@
+"""The verdict of a graph lift from made-up rows: which gains it needs, and which way each endpoint counts."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from mmgraph.budgets import Budget
+from mmgraph.evaluation import items, studies
+from mmgraph.evaluation.studies import graph_lift, lift_page
+from mmgraph.evaluation.studies.rows import pack
+
+RECIPE = str(Path(__file__).resolve().parents[2] / "cli" / "graph.yaml")
+USUAL = {"graph.accuracy": 0.3, "graph.bits": 2.0, "graph.denoising": 1.0}
+GOOD = {"graph.accuracy": 0.8, "graph.bits": 1.0, "graph.denoising": 0.8}
+
+
+@pytest.fixture(scope="module")
+def study():
+    found, _ = graph_lift.plan(RECIPE, seeds=range(5), budget=Budget(steps=2))
+    return found
+
+
+def analyse(study, **levels):
+    """Return the analysis of rows whose arms have these means; those that are not named have the usual ones."""
+    rows = []
+    for cell in study.cells():
+        means = {**USUAL, **levels.get(cell.arm, {})}
+        noise = random.Random(f"{cell.arm} {cell.seed}")
+        values = {m: [mean + noise.gauss(0, 0.05) for _ in range(30)] for m, mean in means.items()}
+        keys = [(str(node), "") for node in range(30)]
+        rows.append(
+            {
+                "arm": cell.arm,
+                "factors": {},
+                "seed": cell.seed,
+                "status": "done",
+                "measures": {
+                    m: {"value": sum(v) / 30, "better": "higher" if m == "graph.accuracy" else "lower"}
+                    for m, v in values.items()
+                },
+                "items": {m: pack(items.items(keys, v)) for m, v in values.items()},
+                "training": {},
+                "hardware": {"threads": 1, "cpu": "any"},
+            }
+        )
+    return studies.analyse(study, rows)
+
+
+class TestPlan:
+    def test_every_arm_of_the_data_set(self, study):
+        names = [arm.name for arm in study.arms]
+        fixed = ["none", "mlp", "real", "rewired", "same_class", "permuted", "text_only", "image_only"]
+        assert names == [*fixed, "only_same_colour", "only_opposite_colour", "only_same_shape", "only_noise"]
+        pairs = {(contrast.arm, contrast.minus) for contrast in study.contrasts}
+        assert pairs >= {("real", "mlp"), ("real", "rewired"), ("only_noise", "mlp")}
+        assert study.contrasts[0].primary
+
+    def test_the_blind_arm_is_as_large(self, study):
+        changes = study.arm("mlp").overrides
+        encoder = changes["model.init_args.graph.init_args.encoder"]
+        assert encoder["init_args"]["match"]["class_path"] == "mmgraph.graph_encoders.rgcn"
+        assert changes["model.init_args.graph.init_args.control"]["init_args"] == {"contents": "hidden"}
+
+    def test_no_graph_drops_none(self, study):
+        assert study.arm("none").overrides["model.init_args.condition_dropout"] == {}
+        assert study.arm("none").overrides["model.init_args.graph"] is None
+
+    def test_chosen_arms_have_the_two_controls(self):
+        found, _ = graph_lift.plan(RECIPE, seeds=[0], budget=Budget(steps=2), arms=["permuted"])
+        assert [arm.name for arm in found.arms] == ["mlp", "real", "rewired", "permuted"]
+
+
+class TestVerdict:
+    def test_helps_both(self, study):
+        found = graph_lift.verdict(analyse(study, real=GOOD))
+        assert found["helps"] == {"understanding": True, "generation": True}
+        assert found["helps_both"]
+        assert found["verdict"].startswith("The graph helps both")
+        assert all(lift["gain"] > 0 for lift in found["lifts"]), "fewer bits and less loss are gains"
+
+    def test_no_help_of_rewired_edges_is_enough_to_fail(self, study):
+        both = graph_lift.verdict(analyse(study, real=GOOD, rewired=GOOD))
+        assert both["helps"] == {"understanding": False, "generation": False}
+        assert both["verdict"].startswith("No help is shown")
+        assert not graph_lift.verdict(analyse(study, real=GOOD, mlp=GOOD))["helps_both"]
+
+    def test_one_side_only(self, study):
+        drawn = {"graph.denoising": 0.8}
+        found = graph_lift.verdict(analyse(study, real=drawn))
+        assert found["helps"] == {"understanding": False, "generation": True}
+        assert "helps generation" in found["verdict"]
+
+    def test_understanding_needs_answers_and_bits(self, study):
+        found = graph_lift.verdict(analyse(study, real={"graph.accuracy": 0.9, "graph.denoising": 0.8}))
+        assert not found["helps"]["understanding"]
+
+    def test_harm_is_no_help(self, study):
+        found = graph_lift.verdict(analyse(study, mlp=GOOD, rewired=GOOD))
+        assert not any(found["helps"].values())
+        assert all(lift["gain"] < 0 for lift in found["lifts"] if lift["over"] in ("mlp", "rewired"))
+
+    def test_nothing_was_run(self, study):
+        found = graph_lift.verdict(studies.analyse(study, []))
+        assert not found["helps_both"]
+
+    def test_the_page(self, study, tmp_path):
+        analysis = analyse(study, real=GOOD, only_noise={"graph.accuracy": 0.31})
+        lift_page.write(analysis, tmp_path, {"majority": {"accuracy": 0.2}, "ceiling": {"accuracy": 0.81}})
+        page = (tmp_path / "lift.md").read_text()
+        assert "**The graph helps both" in page
+        assert "| ceiling | 0.81 |" in page
+        assert "relation noise alone" in page

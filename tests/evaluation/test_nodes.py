@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mmgraph.datasets import shapes, synthetic_graph
+from mmgraph.evaluation import losses, nodes
+from mmgraph.evaluation.yardsticks import yardsticks
+from mmgraph.graph_encoders import rgcn
+from mmgraph.graph_injectors import soft_prompt
+from mmgraph.graph_samplers import k_hop
+from mmgraph.models import GraphContext
+from mmgraph.testing.suite import stir
+from mmgraph.tokenizers import patch, word
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def data():
+    return synthetic_graph(num_nodes=120, graph=True, questions=["colour"], isolated=0.3, tasks={"draw": 1, "ask": 1})
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    tokenizers = {"text": word(), "image": patch(16, 8)}
+    tokenizers["text"].fit(data.contents("text"))
+    tokenizers["image"].fit(data.contents("image"))
+    graph = GraphContext(k_hop(3), soft_prompt(2), encoder=rgcn(1), relations=list(data.graph.relations))
+    return tiny.model(tokenizers=tokenizers, graph=graph, max_text=24)
+
+
+def test_scores_of_all_nodes_of_isolated_ones_and_without_the_graph(model, data):
+    found = nodes.measure(model, data, "test", limit=10)
+    names = ("accuracy", "bits", "denoising")
+    assert set(found) == {*names, *(f"isolated.{n}" for n in names), *(f"dropped.{n}" for n in names)}
+    assert len(found["accuracy"].values) == len(found["bits"].values) == 10
+    alone = {int(node) for node in torch.from_numpy(data.world.isolated).nonzero()}
+    assert set(found["isolated.bits"].nodes) == set(found["bits"].nodes) & alone
+    assert not torch.equal(found["bits"].values, found["dropped.bits"].values)
+    told = nodes.section(found, 0)
+    assert told["dropped"]["bits"]["value"] == pytest.approx(float(found["dropped.bits"].values.mean()))
+
+
+def test_bits_and_denoising_are_the_heads_own_losses(model, data):
+    found = nodes.measure(model, data, "test", limit=6)
+    held = losses.held_out(model, data, "test", limit=6)
+    bits = float(found["bits"].values.mean())
+    assert bits / 2 * torch.log(torch.tensor(2.0)) == pytest.approx(float(held["ask"]["text"].values.mean()), rel=1e-4)
+    assert found["denoising"].values.tolist() == pytest.approx(held["draw"]["image"].values.tolist(), rel=1e-5)
+
+
+def test_noise_is_paired_whatever_the_model(model, data):
+    other = nodes.measure(stir_again(model), data, "test", limit=4)
+    first = nodes.measure(model, data, "test", limit=4)
+    assert other["bits"].nodes == first["bits"].nodes
+    assert torch.equal(nodes.measure(model, data, "test", limit=4)["denoising"].values, first["denoising"].values)
+
+
+def stir_again(model):
+    import copy
+
+    other = copy.deepcopy(model)
+    stir(other, 5)
+    return other
+
+
+def test_data_sets_without_a_graph_have_no_such_scores(model):
+    assert nodes.measure(model, shapes(num_scenes=50), "test") == {}
+
+
+def test_yardsticks(data):
+    found = yardsticks(data, "test")
+    assert found["ceiling"]["accuracy"] > found["majority"]["accuracy"]
+    assert set(found["neighbour copy"]) == {"accuracy", "pixel_error"}
+    clear = synthetic_graph(
+        num_nodes=300, distractors=0, isolated=0, rewired=0, questions=["colour"], tasks={"draw": 1, "ask": 1},
+        relations={"same": relation("colour", 1.0)}, tree_size=15,
+    )  # fmt: skip
+    alike = yardsticks(clear, "test")
+    assert alike["neighbour copy"]["accuracy"] > 0.7 > alike["majority"]["accuracy"]  # who has none in training errs
+    alone = yardsticks(synthetic_graph(num_nodes=120, isolated=1.0, tasks={"draw": 1, "ask": 1}), "test")
+    assert alone["neighbour copy"] == alone["majority"], "nobody to copy from"
+
+
+def relation(factor, homophily):
+    from mmgraph_datasets.synthetic_world import Relation
+
+    return Relation(factor, homophily)
