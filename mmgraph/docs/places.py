@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mmgraph.errors import UsageError
 
+UNSEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
+"""The head of a page that is left out of the search, whose index every visitor of the site loads."""
+
 
 @dataclass(frozen=True)
 class Places:

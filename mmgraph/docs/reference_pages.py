@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from mmgraph.docs.places import Places
+from mmgraph.docs.places import UNSEARCHED, Places
 
 
 def modules(places: Places) -> list[tuple[str, Path]]:
@@ -35,7 +35,8 @@ def write(places: Places, folder: Path) -> list[tuple[str, str]]:
     groups: dict[str, list[str]] = {}
     for name, path in modules(places):
         page = f"# `{name}` {{ #{name} }}\n\n::: {name}\n    options:\n      show_root_toc_entry: false\n"
-        (folder / f"{name}.md").write_text(page, encoding="utf-8")
+        head = "" if name.partition(".")[0] == "mmgraph" else UNSEARCHED  # the catalogue of plugins is found instead
+        (folder / f"{name}.md").write_text(head + page, encoding="utf-8")
         parts = name.split(".")
         group = ".".join(parts[:2]) if parts[0] == "mmgraph" and (path.parent.name != "mmgraph") else parts[0]
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmgraph.docs.places import Places
+from mmgraph.docs.places import UNSEARCHED, Places
 from mmgraph.evaluation import studies
 from mmgraph.evaluation.studies import rows
 
@@ -15,7 +15,8 @@ def write(places: Places, folder: Path) -> list[tuple[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     pages = []
     for path in sorted(places.studies.glob("*.yaml")):
-        (folder / f"{path.stem}.md").write_text(studies.committed_page(path) + _run(path), encoding="utf-8")
+        page = UNSEARCHED + studies.committed_page(path) + _run(path)
+        (folder / f"{path.stem}.md").write_text(page, encoding="utf-8")
         pages.append((f"Study, {path.stem}", f"generated/studies/{path.stem}.md"))
     return pages
 
