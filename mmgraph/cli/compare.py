@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +48,20 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     studies.write(analysis, out)
     show(analysis)
     print(f"report: {out / 'report.html'}")
+    check_done(rows)
+    return 0
+
+
+def check_done(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to end well where runs of a study failed.
+
+    Raises:
+        RunError: Naming them and what each said.
+    """
     failed = [row for row in rows if row["status"] != "done"]
     if failed:
         names = "; ".join(f"{row['arm']} {row['factors'] or ''} seed {row['seed']}: {row['message']}" for row in failed)
-        raise RunError(f"{len(failed)} of {len(study.cells())} runs failed: {names}")
-    return 0
+        raise RunError(f"{len(failed)} of {len(rows)} runs failed: {names}")
 
 
 def _parser() -> argparse.ArgumentParser:

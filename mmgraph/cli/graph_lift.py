@@ -10,7 +10,6 @@ from pathlib import Path
 from mmgraph import budgets
 from mmgraph.cli import global_flags
 from mmgraph.cli.generate import positive
-from mmgraph.errors import RunError
 
 EXAMPLES = """examples:
   mmgraph graph-lift -c graph_transfusion --seeds 5 --budget 600cpu-s --out runs/lift
@@ -24,7 +23,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     """Run the arms and say what they show."""
     options = _parser().parse_args(list(argv))
     from mmgraph.cli.cell import launch
-    from mmgraph.cli.compare import show
+    from mmgraph.cli.compare import check_done, show
     from mmgraph.evaluation import studies
     from mmgraph.evaluation.studies import graph_lift, lift_page
     from mmgraph.evaluation.studies.reading import seeds
@@ -53,10 +52,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     show(analysis)
     print(graph_lift.verdict(analysis)["verdict"])
     print(f"lift: {out / 'lift.md'}\nreport: {out / 'report.html'}")
-    failed = [row for row in rows if row["status"] != "done"]
-    if failed:
-        names = "; ".join(f"{row['arm']} seed {row['seed']}: {row['message']}" for row in failed)
-        raise RunError(f"{len(failed)} of {len(study.cells())} runs failed: {names}")
+    check_done(rows)
     return 0
 
 
