@@ -45,6 +45,8 @@ def study_page(found: Sequence[rows.Row], study: Study | None = None) -> str:
         figures.append(plots.factors(analysis, measure))
         if any(figures):
             parts += [f"## {measure}", *(_figure(svg) for svg in figures if svg)]
+    if front := plots.front(analysis):
+        parts += ["## What is traded", _figure(front)]
     if curves := plots.learning(analysis):
         parts += ["## Learning curves", _figure(curves)]
     parts += ["## Cost", _markdown(cost_table(analysis)), "## How it was made", METHOD, *_made(analysis)]
@@ -74,6 +76,8 @@ def html_page(analysis: Analysis) -> str:
     for measure in analysis.measures:
         figures = [draw(analysis, measure) for draw in (plots.intervals, plots.differences, plots.factors)]
         section(measure, *(f'<div class="curves">{svg}</div>' for svg in figures if svg))
+    if front := plots.front(analysis):
+        section("What is traded", f'<div class="curves">{front}</div>')
     if curves := plots.learning(analysis):
         section("Learning curves", f'<div class="curves">{curves}</div>')
     section("Cost", _html(cost_table(analysis)))

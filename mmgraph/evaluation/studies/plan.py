@@ -117,6 +117,7 @@ class Study:
         factors: What is varied in every arm, all combinations.
         measures: Paths into metrics.json, the primary one first; none: every headline number.
         contrasts: Which differences are tested; none: each arm minus the baseline.
+        front: Two of the measures that trade against each other: the page draws one against the other.
         evaluate: Options of the evaluation: split, limit, guidance, steps, seed.
         threads: Threads of every run, so that CPU seconds mean the same in each.
         results: A file beside the sources to which rows are copied.
@@ -130,6 +131,7 @@ class Study:
     factors: tuple[Factor, ...] = ()
     measures: tuple[str, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
+    front: tuple[str, ...] = ()
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
     results: Path | None = None
@@ -159,6 +161,8 @@ class Study:
             if contrast.measure and contrast.measure not in self.measures:
                 known = nearest(contrast.measure, self.measures)
                 raise UsageError(f"contrast '{contrast.title}' names the measure '{contrast.measure}'. {known}")
+        if self.front and (len(self.front) != 2 or not set(self.front) <= set(self.measures)):
+            raise UsageError(f"study '{self.name}' needs two of its measures in front, not {list(self.front)}.")
         if sum(contrast.primary for contrast in self.contrasts) > 1:
             raise UsageError(f"study '{self.name}' has two primary contrasts; the others are secondary.")
 

@@ -1,10 +1,10 @@
-"""Figures of a study as SVG: intervals, differences, learning curves and factor curves."""
+"""Figures of a study as SVG: intervals, differences, learning curves, factor curves and fronts."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmgraph.evaluation.curves import COLORS, PAGE_COLOR, as_svg, style
@@ -61,6 +61,54 @@ def differences(analysis: Analysis, measure: str) -> str:
         axes.set_xlabel(f"difference in {measure}")
         said = "; ".join(f"{title(one)} {number(one.mean)}, {one.verdict}" for one in shown)
         return _svg(figure, f"Paired differences in {measure}: {said}.")
+
+
+def front(analysis: Analysis) -> str:
+    """Return the study's two traded measures against each other: runs, means, and the line of those not dominated.
+
+    An arm is dominated where another arm's mean is better in one of the two and no worse in the other.
+    """
+    if not analysis.study.front:
+        return ""
+    first, second = (analysis.of(measure) for measure in analysis.study.front)
+    pairs = [(x, y) for x, y in zip(first, second, strict=True) if x.mean is not None and y.mean is not None]
+    if not pairs:
+        return ""
+    from matplotlib.figure import Figure
+
+    means = {_label(analysis, x): (x.mean or 0.0, y.mean or 0.0) for x, y in pairs}
+    best = sorted(undominated(means, [pairs[0][0].better, pairs[0][1].better]), key=means.__getitem__)
+    with style():
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(*zip(*(means[name] for name in best), strict=True), color=PAGE_COLOR, alpha=0.5, linewidth=1)
+        for x, y in pairs:
+            color, marker = _look(analysis, x.arm)
+            runs = [(value, y.values[seed]) for seed, value in x.values.items() if seed in y.values]
+            axes.plot(*zip(*runs, strict=True), ".", color=color, alpha=0.5, markersize=5)
+            label = _label(analysis, x)
+            axes.plot(*means[label], marker, color=color, markersize=7, label=label)
+        across, up = (f"{one.measure} ({one.better} is better)" for one in pairs[0])
+        axes.set(xlabel=across, ylabel=up)
+        _plain(axes)
+        axes.legend(frameon=False, fontsize=9)
+        said = "; ".join(f"{name} at {number(x)}, {number(y)}" for name, (x, y) in means.items())
+        names = " and ".join(analysis.study.front)
+        return _svg(figure, f"{names} of each arm: {said}. Not dominated: {', '.join(best)}.")
+
+
+def undominated(means: Mapping[str, tuple[float, float]], better: Sequence[str]) -> list[str]:
+    """Return the names for which no other is better in one value and no worse in the other."""
+    signs = [-1 if way == "lower" else 1 for way in better]
+    gains = {name: [sign * value for sign, value in zip(signs, pair, strict=True)] for name, pair in means.items()}
+    return [
+        name
+        for name, own in gains.items()
+        if not any(
+            other != own and all(theirs >= mine for theirs, mine in zip(other, own, strict=True))
+            for other in gains.values()
+        )
+    ]
 
 
 def learning(analysis: Analysis) -> str:

@@ -14,7 +14,7 @@ from mmgraph.errors import UsageError, nearest
 from mmgraph.evaluation.studies.plan import Arm, Contrast, Factor, Study, find
 
 KEYS = (
-    *("name", "question", "arms", "seeds", "budget", "factors", "measures", "contrasts"),
+    *("name", "question", "arms", "seeds", "budget", "factors", "measures", "contrasts", "front"),
     *("evaluate", "threads", "results"),
 )
 ARM_KEYS = ("recipe", "config", "set", "label", "baseline", "evaluate")
@@ -66,6 +66,7 @@ def parse(values: Mapping[str, Any], folder: Path, where: str) -> Study:
         factors=factors,
         measures=tuple(str(measure) for measure in values.get("measures") or ()),
         contrasts=contrasts,
+        front=tuple(str(measure) for measure in values.get("front") or ()),
         evaluate=evaluate,
         threads=threads,
         results=folder / results if results else None,

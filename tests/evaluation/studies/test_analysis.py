@@ -91,6 +91,17 @@ def test_factors_are_tested_at_each_level_and_over_all(analyse):
     assert plots.factors(found, NAMING).startswith("<svg")
 
 
+def test_a_front_joins_what_is_not_dominated(analyse):
+    means = {"a": (0.1, 5.0), "b": (0.2, 3.0), "worse": (0.3, 4.0), "as_b": (0.2, 3.0), "c": (0.9, 1.0)}
+    assert plots.undominated(means, ["lower", "lower"]) == ["a", "b", "as_b", "c"]
+    assert plots.undominated(means, ["higher", "lower"]) == ["c"]
+    traded = [NAMING, "training.cpu_seconds"]
+    found = analyse(measures=traded, front=traded)
+    assert "Not dominated: deep." in plots.front(found)
+    assert "What is traded" in page.html_page(found)
+    assert plots.front(analyse()) == ""
+
+
 def test_samples_that_differ_are_told(analyse, make_study):
     found = analyse(seeds=2)
     rows = json.loads(json.dumps(found.rows))

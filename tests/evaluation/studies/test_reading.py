@@ -70,6 +70,7 @@ results: ../results/fusion.jsonl
         ({"contrasts": [{"arm": "deep", "minus": "plian"}]}, "the arm 'plian'. Did you mean 'plain'"),
         ({"contrasts": [{"arm": "deep", "minus": "plain", "at": {"n": 1}}]}, "the factor 'n'"),
         ({"contrasts": [{"arm": "deep", "minus": "plain", "measure": "x"}]}, "names the measure 'x'"),
+        ({"front": ["losses.ask.text"]}, "needs two of its measures in front"),
         ({"seeds": [1, 1]}, "seeds are a number"),
         ({"seeds": 0}, "seeds are a number"),
         ({"budget": "forever"}, "'forever' is no budget"),
