@@ -110,7 +110,7 @@ def complete(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -
     for modality, chosen in kinds.items():
         opened = [_open(samples[index]) for index in chosen]
         if modality == "text":
-            produced: Sequence[Any] = [text for text, _ in write(model, opened, seed=seed)]
+            produced: Sequence[Any] = _written(model, opened, seed=seed)
         else:
             produced = list(_last(model, opened, seed=seed))
         for index, content in zip(chosen, produced, strict=True):
@@ -268,5 +268,14 @@ def _texts(model: UnifiedModel, contexts: Sequence[tuple[Segment, ...]], task: s
     texts: list[str] = []
     samples = [Sample((*c, Segment("text", None, target=True)), task, key) for key, c in enumerate(contexts)]
     for start in range(0, len(samples), batch_size):
-        texts += [text for text, _ in write(model, samples[start : start + batch_size])]
+        texts += _written(model, samples[start : start + batch_size])
     return texts
+
+
+def _written(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -> list[str]:
+    """Return the open text at the end of each sample: word by word, or denoised as a whole where text is vectors."""
+    span = model.spans(samples[0], False)[-1]
+    if span.words:
+        return [text for text, _ in write(model, samples, seed=seed)]
+    *_, tokens = picture_tokens(model, samples, guidance=1.0, seed=seed)
+    return model.tokenizer(span.tokenizer).decode(tokens)

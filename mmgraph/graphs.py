@@ -121,6 +121,18 @@ class MultimodalGraph:
         """Return the edges `(2, k)` of one relation."""
         return self.edge_index[:, self.edge_type == self.relations.index(relation)]
 
+    def with_edges(self, data: Data) -> MultimodalGraph:
+        """Return a graph of the same nodes, contents and splits with the edges of `data`."""
+        return MultimodalGraph(
+            data,
+            self.relations,
+            texts=self._texts,
+            images=self._images,
+            splits={name: nodes.tolist() for name, nodes in self.splits.items()},
+            sources=self.sources,
+            image=self._image,
+        )
+
     @classmethod
     def from_pyg(
         cls,

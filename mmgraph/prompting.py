@@ -98,7 +98,7 @@ def prefix_of(
     With `go_on` an open text after a text continues it: no separator stands between them.
 
     Returns:
-        The open span, the layout, and the span's number of tokens (0 for text).
+        The open span, the layout, and the span's number of tokens (0 for words).
     """
     spans = [model.spans(sample, False) for sample in samples]
     last = spans[0][-1]
@@ -112,5 +112,5 @@ def prefix_of(
         given += [without(own, name) for own in given[-len(spans) :]]
     random = SampleRandom(seed, [sample.key for sample in rows])
     prefix = model.assembler.assemble(rows, given, random, closed=False)
-    tokens = model.tokenizer(last.tokenizer).num_tokens if last.modality != "text" else 0
+    tokens = model.tokenizer(last.tokenizer).num_tokens if not last.words else 0
     return last, prefix, tokens

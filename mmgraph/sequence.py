@@ -95,6 +95,11 @@ class Span:
     beside: str | None = None
     num_queries: int = 0
 
+    @property
+    def words(self) -> bool:
+        """Whether it is text as codes, read in the flow of the sequence; text as vectors is treated like a picture."""
+        return self.modality == "text" and self.connector is None
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

@@ -85,6 +85,11 @@ def _tokens(
     with evaluating(model):
         span, prefix, _ = prefix_of(model, samples, seed, go_on=may_draw)
         head = head_of(model, span)
+        if not span.words:
+            raise UsageError(
+                f"text is vectors to this model (tokenizer '{span.tokenizer}'), denoised as a whole: it writes no word "
+                "after another, so nothing can be streamed or interleaved."
+            )
         ends = _ends(may_draw)
         allowed = model.vocabulary.allowed(span.tokenizer, *ends)
         words = int((prefix.layout.valid & (prefix.layout.modality == 0)).sum(1).max())

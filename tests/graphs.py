@@ -15,7 +15,15 @@ from mmgraph.sequence import Sample, Segment
 from mmgraph.testing.stand_ins import pictures
 from tests import tiny
 
-INJECTORS = ("soft_prompt", "graph_q_former", "gated_cross_attention", "linearised_neighbours", "adaln")
+INJECTORS = (
+    "soft_prompt",
+    "graph_q_former",
+    "gated_cross_attention",
+    "linearised_neighbours",
+    "adaln",
+    "attention_bias",
+    "graph_positions",
+)
 PAIRS = torch.tensor([[0, 1, 2, 3, 4, 0, 5, 6], [1, 2, 3, 4, 5, 3, 6, 7]])
 TYPES = torch.tensor([0, 1, 0, 1, 0, 1, 0, 1])
 SPLITS = {"train": [0, 1, 2, 3, 8], "val": [6], "test": [4, 5, 7, 9]}

@@ -12,7 +12,7 @@ from mmgraph.cli import global_flags
 from mmgraph.cli.generate import positive
 
 EXAMPLES = """examples:
-  mmgraph graph-lift -c graph_transfusion --seeds 5 --budget 600cpu-s --out runs/lift
+  mmgraph graph-lift -c graph_transfusion --seeds 5 --budget 1500steps --arms none --out runs/lift
   mmgraph graph-lift -c graph_transfusion --seeds 2 --budget 30steps --arms none --limit 20 --out runs/try
 
 A lift that was stopped goes on where it was: run the same command again. DIR/lift.md has the verdict, gains and
@@ -35,6 +35,7 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
         budget=budgets.parse(options.budget),
         arms=options.arms.split(",") if options.arms else None,
         limit=options.limit,
+        results=options.results,
     )
     out = options.out or Path("runs", "studies", study.name)
 
@@ -48,7 +49,10 @@ def run(verb: str, argv: Sequence[str], *, debug: bool = False) -> int:
     analysis = studies.analyse(study, rows)
     studies.write(analysis, out)
     tell("measuring what needs no training")
-    lift_page.write(analysis, out, yardsticks(dataset, "test"))
+    needs_none = yardsticks(dataset, "test")
+    lift_page.write(analysis, out, needs_none)
+    if options.results:
+        lift_page.keep(options.results, needs_none)
     show(analysis)
     print(graph_lift.verdict(analysis)["verdict"])
     print(f"lift: {out / 'lift.md'}\nreport: {out / 'report.html'}")
@@ -77,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "only_RELATION (default: all)",
     )
     add("--limit", type=positive, metavar="N", help="at most so many questions and pictures in each evaluation")
+    add("--results", type=Path, metavar="FILE.jsonl", help="copy the rows there, for a page that is made from them")
     add("--jobs", type=positive, default=1, metavar="N", help="runs at a time (default: 1)")
     add("--overwrite", action="store_true", help="begin anew where DIR holds runs of another plan")
     return parser

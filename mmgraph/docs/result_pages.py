@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmgraph.docs import committed, recipe_tables, study_pages
+from mmgraph.docs import committed, lift_pages, recipe_tables, study_pages
 from mmgraph.docs.places import Places
 from mmgraph.docs.recipe_pages import shipped
 
@@ -30,11 +30,14 @@ def write(places: Places, folder: Path) -> list[tuple[str, str]]:
         *recipe_tables.sections(names, found),
         "## Studies\n",
         *study_pages.summary(places),
+        "## Graph lifts\n",
+        *lift_pages.summary(places),
     ]
     for path in sorted(places.results.glob("*.jsonl")):
         text += _rows(path)
     (folder / "results.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    return [("All results", "generated/results.md"), *study_pages.write(places, folder)]
+    pages = [*study_pages.write(places, folder), *lift_pages.write(places, folder)]
+    return [("All results", "generated/results.md"), *pages]
 
 
 def _rows(path: Path) -> list[str]:

@@ -58,10 +58,14 @@ class Outcome:
 
 
 def key(tutorial: Tutorial, places: Places) -> str:
-    """Return the key of a run: its code, the code and data of mmgraph and its plugins, and versions that matter."""
+    """Return the key of a run: its code, the code and data of mmgraph and its plugins, committed results that the code
+    names, and versions that matter."""
     digest = hashlib.sha256()
     for cell in tutorial.code:
         digest.update(b"\0" + cell.source.encode())
+    for path in sorted(places.results.glob("*")):
+        if path.is_file() and any(path.name in cell.source for cell in tutorial.code):
+            digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
     for path in _dependencies(places.root):
         digest.update(str(path.relative_to(places.root)).encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())

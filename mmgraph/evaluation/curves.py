@@ -30,9 +30,9 @@ def read(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     found: dict[str, tuple[list[float], list[float]]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            step = _number(row.get("step"))
+            step = number(row.get("step"))
             for name, text in row.items():
-                value = _number(text)
+                value = number(text)
                 if step is None or value is None or not re.match(r"(train|val|test)_|.*loss", name or ""):
                     continue
                 steps, values = found.setdefault(name, ([], []))
@@ -120,7 +120,8 @@ def smooth(values: list[float]) -> list[float]:
     return [(sums[stop] - sums[start]) / (stop - start) for start, stop in spans]
 
 
-def _number(text: str | None) -> float | None:
+def number(text: str | None) -> float | None:
+    """Return the finite number that a cell of a log holds, or None."""
     try:
         value = float(text or "")
     except ValueError:

@@ -13,9 +13,12 @@ from mmgraph.evaluation import (
     contrasting,
     drawing,
     examples,
+    links,
     losses,
+    node_texts,
     nodes,
     oracle,
+    scene_graphs,
     understanding,
 )
 from mmgraph.evaluation.examples import Caption, Question
@@ -133,6 +136,7 @@ def _unified(material: Material) -> Measured:
         found.scores[population] = understanding.score(said, trained, seed=seed)
         captions = captioning.score(said, trained, material.text_metrics, seed=seed)
         found.captioning.update({population: captions} if captions else {})
+    found.graph = scene_graphs.measure(model, material.dataset, material.split, limit=material.limit, seed=seed)
     material.tell("measuring held-out losses")
     found.missed = losses.held_out(
         model, material.dataset, material.split, limit=material.limit, seed=seed, most=SAMPLES
@@ -145,6 +149,10 @@ def _of_nodes(material: Material) -> Measured:
     given = material.model, material.dataset, material.split
     material.tell("scoring nodes with their neighbourhoods")
     scores = nodes.measure(*given, limit=material.limit, seed=material.seed)
+    if material.dataset.tasks.keys() & {"link", *node_texts.TASKS}:
+        material.tell("writing texts of nodes and ranking pairs")
+        scores |= node_texts.measure(*given, limit=material.limit, seed=material.seed)
+        scores |= links.measure(*given, limit=material.limit, seed=material.seed)
     material.tell("measuring held-out losses")
     missed = losses.held_out(*given, limit=material.limit, seed=material.seed, most=SAMPLES)
     return Measured(graph=scores, missed=missed)

@@ -71,17 +71,17 @@ def measure(
     graph = graph_of(dataset)
     if graph is None:
         return {}
-    asked = _chosen(dataset, split, "ask", min(ASKED, limit or ASKED))
-    drawn = _chosen(dataset, split, "draw", min(losses.SAMPLES, limit or losses.SAMPLES))
+    asked = spread(dataset, split, "ask", min(ASKED, limit or ASKED))
+    drawn = spread(dataset, split, "draw", min(losses.SAMPLES, limit or losses.SAMPLES))
     found = _scores(model, asked, drawn, seed)
     degree = torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
     alone = {name: scores.of(degree == 0) for name, scores in found.items()}
     isolated = {f"isolated.{name}": scores for name, scores in alone.items() if scores.nodes}
-    dropped = {}
+    left_out = {}
     if getattr(model, "graph", None) is not None:
-        given = _scores(model, _dropped(asked), _dropped(drawn), seed)
-        dropped = {f"dropped.{name}": scores for name, scores in given.items()}
-    return {**found, **isolated, **dropped}
+        given = _scores(model, without_graph(asked), without_graph(drawn), seed)
+        left_out = {f"dropped.{name}": scores for name, scores in given.items()}
+    return {**found, **isolated, **left_out}
 
 
 def section(found: Mapping[str, Scores], seed: int) -> dict[str, Any]:
@@ -96,9 +96,13 @@ def section(found: Mapping[str, Scores], seed: int) -> dict[str, Any]:
     return told
 
 
-def _chosen(dataset: Dataset, split: Split, task: str, count: int) -> list[Sample]:
-    """Return samples of a task, evenly spaced, each numbered by its place: noise is a function of the number."""
+def spread(dataset: Dataset, split: Split, task: str, count: int) -> list[Sample]:
+    """Return samples of a task, evenly spaced, each numbered by its place: noise is a function of the number.
+
+    Kinds of questions stand one after another for it: spaced over a list in which they alternate, one kind may be all.
+    """
     known = dataset.evaluation(split, task) if dataset.tasks.get(task, 0) > 0 else []
+    known = sorted(known, key=lambda sample: str(sample.meta.get("kind")))
     count = min(count, len(known))
     return [replace(known[place * len(known) // count], key=place) for place in range(count)]
 
@@ -113,27 +117,40 @@ def _scores(model: Any, asked: Sequence[Sample], drawn: Sequence[Sample], seed: 
             given += generation.complete(model, asked[start : start + BATCH])
         pairs = zip(given, asked, strict=True)
         right = [float(normal(said) == normal(str(sample.meta["answer"]))) for said, sample in pairs]
-        found["accuracy"] = Scores(torch.tensor(right), _nodes(asked))
+        found["accuracy"] = Scores(torch.tensor(right), nodes_of(asked))
+        found |= _of_kinds(found["accuracy"], [str(sample.meta.get("kind")) for sample in asked])
         spent = losses.sums(model, asked, seed)
-        head = _head(model, asked)
-        found["bits"] = Scores(spent[head][0, :, 0] / math.log(2), _nodes(asked))
+        head = head_of(model, asked)
+        found["bits"] = Scores(spent[head][0, :, 0] / math.log(2), nodes_of(asked))
     if drawn:
-        head = _head(model, drawn)
+        head = head_of(model, drawn)
         spent = losses.sums(model, drawn, seed)
         means = (spent[head][..., 0] / spent[head][..., 1].clamp_min(1)).mean(0)
-        found["denoising"] = Scores(means, _nodes(drawn))
+        found["denoising"] = Scores(means, nodes_of(drawn))
     return found
 
 
-def _head(model: Any, samples: Sequence[Sample]) -> str:
+def _of_kinds(scores: Scores, kinds: Sequence[str]) -> dict[str, Scores]:
+    """Return the scores of each kind of question, where there are several."""
+    names = sorted(set(kinds)) if len(set(kinds)) > 1 else []
+    rows = {name: [row for row, kind in enumerate(kinds) if kind == name] for name in names}
+    return {
+        f"kinds.{name}.accuracy": Scores(scores.values[rows[name]], tuple(scores.nodes[row] for row in rows[name]))
+        for name in names
+    }
+
+
+def head_of(model: Any, samples: Sequence[Sample]) -> str:
+    """Return the head that scores what some samples ask for."""
     return next(span.head for span in model.spans(samples[0], False) if span.role == "target")
 
 
-def _nodes(samples: Sequence[Sample]) -> tuple[int, ...]:
+def nodes_of(samples: Sequence[Sample]) -> tuple[int, ...]:
+    """Return the node of each sample."""
     return tuple(int(sample.meta["item"]) for sample in samples)
 
 
-def _dropped(samples: Sequence[Sample]) -> list[Sample]:
+def without_graph(samples: Sequence[Sample]) -> list[Sample]:
     """Return the samples with a graph that is not there."""
     return [
         replace(

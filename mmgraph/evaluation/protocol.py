@@ -103,7 +103,7 @@ def evaluate(
             tell,
         )
     )
-    if done.graph:
+    if nodes.graph_of(dataset) is not None:
         notes.append("Nodes of a graph are scored with their neighbourhoods (section graph); nothing was drawn.")
     tell("writing the report")
     found = {

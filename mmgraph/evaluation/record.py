@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError
 from mmgraph.evaluation import autoencoding, machine, schema
+from mmgraph.evaluation.curves import number
 from mmgraph.metrics import PictureMetric, TextMetric
 
 RECIPE_LINE = "# recipe: "
@@ -38,7 +41,7 @@ def about(
         "command": command if command is not None else shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": machine.versions(),
         "hardware": machine.hardware(getattr(model, "device", "cpu")),
-        "training": _training(figures, model),
+        "training": {**_training(figures, model), "logged": logged(run / "logs" / "metrics.csv")},
         "tokenizers": _tokenizers(model),
     }
 
@@ -88,6 +91,24 @@ def recorded(path: Path) -> dict[str, Any]:
         raise RunError(
             f"{path} is damaged ({error}); remove it to evaluate without the figures of the training."
         ) from error
+
+
+def logged(path: Path) -> dict[str, float]:
+    """Return the mean of each column of a log over the second half of its steps; nothing if there is no log.
+
+    Losses are among them, and what blocks and callbacks tell: how a router divides, how far gradients agree.
+    """
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{name: number(text) for name, text in row.items() if name} for row in csv.DictReader(file)]
+    last = max((row.get("step") or 0 for row in rows), default=0)
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and name not in ("epoch", "step") and (row.get("step") or 0) >= last / 2:
+                found.setdefault(name, []).append(value)
+    return {name: fmean(values) for name, values in sorted(found.items())}
 
 
 def recipe_of(run: Path) -> str:

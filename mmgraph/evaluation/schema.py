@@ -72,6 +72,7 @@ METRICS: dict[str, Any] = {
         "command?": (str, None),
         "budget?": (str, None),
         "stream?": (str, None),
+        "logged?": {"*": Number},
     },
     "evaluation": {
         "seconds": Number,

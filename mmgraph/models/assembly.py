@@ -142,7 +142,7 @@ class Assembler:
                     span, found = plan.spans[fill], tokens[s].own[fill]
                     time_row = len(timed) if piece.timed else -1
                     timed += [s] * piece.timed
-                    if span.modality == "text":
+                    if span.words:
                         ids[place : place + piece.length] = self.vocabulary.ids(span.tokenizer, found).tolist()
                         continue
                     if span.place == "memory":
@@ -214,7 +214,7 @@ class Assembler:
             parts = [
                 self.vocabulary.ids(span.tokenizer, known.own[number])
                 for number, span in enumerate(own)
-                if span.modality == "text" and span.role == "context" and span.source == "item"
+                if span.words and span.role == "context" and span.source == "item"
             ]
             found.append(torch.cat(parts) if parts else torch.empty(0, dtype=torch.long))
         return pad_sequence(found, batch_first=True, padding_value=-1)

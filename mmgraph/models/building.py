@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import nn
 
 from mmgraph.connectors import Connector
@@ -14,6 +15,11 @@ from mmgraph.models.legality import check_width
 from mmgraph.sequence import Span
 from mmgraph.tokenizers import Tokenizer
 from mmgraph.vocabulary import Vocabulary
+
+
+def positions_of(tokenizer: str) -> str:
+    """Return the name of the table of positions of a tokenizer's spans, words aside, whose table is `text`."""
+    return "text_vectors" if tokenizer == "text" else tokenizer
 
 
 class Builder:
@@ -27,6 +33,7 @@ class Builder:
         dim: Model width D.
         condition_dim: Width of the conditioning vectors.
         max_text: Most text positions of a sample.
+        embedding_std: Standard deviation at which embeddings, positions and learned queries start.
 
     Attributes:
         positions: A table for each tokenizer, `text` for texts and markers.
@@ -44,6 +51,7 @@ class Builder:
         dim: int,
         condition_dim: int,
         max_text: int,
+        embedding_std: float = 1.0,
     ) -> None:
         self.tokenizers = tokenizers
         self.connectors = connectors
@@ -51,6 +59,7 @@ class Builder:
         self.vocabulary = vocabulary
         self.dim = dim
         self.condition_dim = condition_dim
+        self.embedding_std = embedding_std
         self.positions = nn.ModuleDict({"text": nn.Embedding(max_text, dim)})
         self.queries = nn.ModuleDict()
         self.head_tokenizer: dict[str, str] = {}
@@ -68,10 +77,14 @@ class Builder:
                 continue
             head = span.head if span.head is not None and span.head in self.heads else None
             apart = span.role == "target" and head is not None and self.heads[head].apart
-            if span.modality != "text" and not apart:  # the body never reads what such a head draws
+            if not span.words and not apart:  # the body never reads what such a head draws
                 self._read(span)
             if span.head is not None and span.head in self.heads and span.head not in self.head_tokenizer:
                 self._score(span, span.head)
+        if self.embedding_std != 1:
+            with torch.no_grad():
+                for table in (self.vocabulary.embedding, *self.positions.values(), *self.queries.values()):
+                    table.weight.mul_(self.embedding_std)  # type: ignore[operator]
 
     def _read(self, span: Span) -> None:
         tokenizer = self.tokenizers[span.tokenizer]
@@ -85,9 +98,10 @@ class Builder:
                 self._fused.add(span.connector)
                 connector.build_beside(tokenizer, self.tokenizers[span.beside])
             width = connector.num_tokens(width)
-        if span.tokenizer not in self.positions:
-            self.positions[span.tokenizer] = nn.Embedding(width, self.dim)
-        known = len(self.positions.get_parameter(f"{span.tokenizer}.weight"))
+        table = positions_of(span.tokenizer)
+        if table not in self.positions:
+            self.positions[table] = nn.Embedding(width, self.dim)
+        known = len(self.positions.get_parameter(f"{table}.weight"))
         if width != known:
             raise UsageError(
                 f"the connector '{span.connector}' makes {width} positions of tokenizer '{span.tokenizer}', another "

@@ -11,6 +11,7 @@ from mmgraph.connectors import Connector, TextContext
 from mmgraph.errors import UsageError
 from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly
+from mmgraph.models.building import positions_of
 from mmgraph.models.graph_context import GraphContext
 from mmgraph.models.graph_spans import NAME as GRAPH
 from mmgraph.models.grouping import Group
@@ -120,7 +121,7 @@ class Embedder:
             tokens = head.embed(group.tokens, usual, group.offset)
         else:
             tokens = usual(group.tokens)
-        places: Tensor = self.positions.get_parameter(f"{group.tokenizer}.weight")
+        places: Tensor = self.positions.get_parameter(f"{positions_of(group.tokenizer)}.weight")
         order = head.places(len(places)) if head is not None else None
         places = places if order is None else places[order]
         width = tokens.shape[1]
@@ -128,7 +129,7 @@ class Embedder:
 
     def context(self, span: Span, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings `(V, n, D)` of contents of a graph's nodes, and the positions `(n, D)` beside them."""
-        name = "text" if span.modality == "text" else span.tokenizer
+        name = "text" if span.words else positions_of(span.tokenizer)
         positions: Tensor = self.positions.get_parameter(f"{name}.weight")
         if span.connector is not None:
             found = self.connectors[span.connector](tokens)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmgraph.errors import UsageError
 from mmgraph.graph_batches import GraphBatch, collate
@@ -90,11 +91,11 @@ class GraphInput:
                 self.contents[modality] = Contents(None, torch.zeros(0, 1, dtype=torch.bool), at)
                 continue
             found = [tokens.cpu() for tokens in tokenize(span, held)]
-            longest = max(1, *map(len, found))
-            tokens = torch.zeros(len(found), longest, *found[0].shape[1:], dtype=found[0].dtype)
-            mask = torch.zeros(len(found), longest, dtype=torch.bool)
-            for row, each in enumerate(found):
-                tokens[row, : len(each)], mask[row, : len(each)] = each, True
+            lengths = torch.tensor([len(tokens) for tokens in found])
+            tokens = pad_sequence(found, batch_first=True)
+            if not tokens.shape[1]:  # nothing but empty texts
+                tokens = tokens.new_zeros(len(found), 1, *tokens.shape[2:])
+            mask = torch.arange(tokens.shape[1]) < lengths[:, None]
             self.contents[modality] = Contents(tokens, mask, at)
 
     def number(self, spans: Sequence[list[Span]], injector: GraphInjector) -> None:

@@ -87,7 +87,7 @@ class Planner:
                     plan.add(_MARKER if memory else self.piece(span, len(tokens[number]), number), number)
                     after_text = False
                 continue
-            if span.modality == "text":
+            if span.words:
                 if after_text:
                     plan.mark(SEP)
                 if target and not closed:

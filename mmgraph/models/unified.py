@@ -56,6 +56,8 @@ class UnifiedModel(Configured, lightning.LightningModule):
         depth: Number of layers.
         condition_dim: Width of the time embedding; None: the model's width.
         max_text: Most text positions of a sample.
+        embedding_std: Standard deviation at which embeddings and positions start. What attention brings to a position
+            is small at first: beside small embeddings it is heard sooner.
         loss_weights: Weight of each head's loss; 1 where not named.
         condition_dropout: Modality -> probability that its context is dropped in training, for guidance; `text+graph`
             drops both.
@@ -86,6 +88,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         depth: int = 4,
         condition_dim: int | None = None,
         max_text: int = 64,
+        embedding_std: float = 1.0,
         loss_weights: dict[str, float] | None = None,
         condition_dropout: dict[str, float] | None = None,
         row_length: int | None = None,
@@ -103,6 +106,9 @@ class UnifiedModel(Configured, lightning.LightningModule):
         self.dim = dim
         self.depth = depth
         self.max_text = max_text
+        if embedding_std <= 0:
+            raise UsageError(f"embedding_std must be above 0, not {embedding_std}.")
+        self.embedding_std = embedding_std
         self.loss_weights = dict(loss_weights or {})
         self.condition_dropout = dict(condition_dropout or {})
         self.row_length = row_length
@@ -171,6 +177,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             dim=self.dim,
             condition_dim=self.condition_dim,
             max_text=self.max_text,
+            embedding_std=self.embedding_std,
         )
         builder.build(self._aimed(self.processor.templates()))
         self.positions = builder.positions
@@ -195,6 +202,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             graph=self.graph,
         )
         owners = builder.head_tokenizer.items()
+        words = [name for name, tokenizer in tokenizers.items() if tokenizer.modality == "text" and tokenizer.discrete]
         self.assembler = Assembler(
             tokenizers,
             heads,
@@ -202,7 +210,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
             widths={name: connector.num_tokens for name, connector in connectors.items()},
             vocabulary=self.vocabulary,
             text_aware=[name for name, connector in connectors.items() if connector.text_aware],
-            text_head=next((head for head, name in owners if tokenizers[name].modality == "text"), None),
+            text_head=next((head for head, name in owners if name in words), None),
             row_length=self.row_length,
             graph=self.graph,
         )

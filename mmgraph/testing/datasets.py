@@ -136,11 +136,10 @@ class DatasetSuite(Suite):
         for task in dataset.supported_tasks:
             if task not in dataset.tasks:
                 continue
-            dataset.tasks = {name: float(name == task) for name in dataset.tasks}
+            dataset.schedule_tasks([(0, {name: float(name == task) for name in dataset.tasks})])
             found = {dataset.training_sample(number).task for number in range(FEW)}
             # a data set may answer with another task where an item has nothing to ask
             expect(task in found, f"with all weight on '{task}' the stream has only {sorted(found)}.")
-            dataset.tasks = self.make().tasks
 
     # -- how ------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgraph.datasets import Dataset, Protocol, Split
+from mmgraph.datasets import Protocol, Split
 from mmgraph.errors import UsageError, nearest
 from mmgraph.graphs import GraphNode, MultimodalGraph
 from mmgraph.leaks import check_groups, check_label_edges
@@ -24,6 +24,8 @@ from mmgraph.sequence import Sample, Segment
 from mmgraph_datasets.division import PROTOCOL_VERSION, SPLITS
 from mmgraph_datasets.emoji import EmojiDataset
 from mmgraph_datasets.emoji_questions import KINDS
+from mmgraph_datasets.graph_dataset import GraphDataset
+from mmgraph_datasets.node_tasks import TASKS
 
 SOURCES = {
     "skin_tone_of": ("skin_tone",),
@@ -39,7 +41,7 @@ HIDDEN = {"draw": "image", "name": "text", "ask": "text"}
 """What nobody may read of the node of a task: what is produced, and for questions the name, which tells the group."""
 
 
-class EmojiGraphDataset(Dataset):
+class EmojiGraphDataset(GraphDataset):
     """Emoji with typed relations, divided by concept so that variants stay together.
 
     Relations: `skin_tone_of` (a toned emoji and its base), `gender_sibling` (one concept, another gender), `made_of`
@@ -48,7 +50,9 @@ class EmojiGraphDataset(Dataset):
     made from what a question asks is refused: `same_subgroup` with the group or subgroup, `shared_keyword` with
     `shows`, `skin_tone_of` with the skin tone. Without `questions`, all those are asked that the relations allow.
 
-    Samples are those of `emoji`; with `graph`, a segment of modality `graph` stands first and holds a `GraphNode`.
+    Samples are those of `emoji`, and on request `describe` (Graph2Text: the neighbourhood alone to the name) and `link`
+    (are two emoji joined by a relation). With `graph`, a segment of modality `graph` stands first and holds a
+    `GraphNode`.
 
     An item is an int: the number of its node, the place of its picture in `emoji.catalogue`.
 
@@ -57,7 +61,7 @@ class EmojiGraphDataset(Dataset):
 
     Args:
         batch_size: Samples per step and process.
-        tasks: Weight of each task (draw, name, ask) in training.
+        tasks: Weight of each task in training; None: draw, name and ask.
         protocol: As in `emoji`; `grouped` keeps all variants of a concept on one side.
         seed: Decides the stream of training samples.
         steps_per_epoch: Batches of one epoch; None: one pass over the training pictures.
@@ -68,6 +72,8 @@ class EmojiGraphDataset(Dataset):
         skin_tones: Whether pictures with skin tones are included.
         limit: Keep at most so many pictures, whole concepts at a time.
         questions: Kinds of questions to ask; None: all that the relations allow.
+        link_relation: The relation that `link` asks for; None: the first.
+        num_negatives: Pairs that are not joined, beside each that is, in the evaluation of `link`.
         graph: Whether samples begin with their node and its neighbourhood, for models that read graphs.
         cache_dir: As in `emoji`.
 
@@ -96,20 +102,31 @@ class EmojiGraphDataset(Dataset):
         skin_tones: bool = True,
         limit: int | None = None,
         questions: list[str] | None = None,
+        link_relation: str | None = None,
+        num_negatives: int = 20,
         graph: bool = False,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__(batch_size, tasks, protocol=protocol, seed=seed, steps_per_epoch=steps_per_epoch)
         self.relation_names = tuple(relations if relations is not None else SAFE)
         for name in self.relation_names:
             if name not in SOURCES:
                 raise UsageError(f"unknown relation of emoji '{name}'. {nearest(name, SOURCES)}")
+        super().__init__(
+            batch_size,
+            tasks,
+            protocol=protocol,
+            seed=seed,
+            steps_per_epoch=steps_per_epoch,
+            world="emoji_graph",
+            link_relation=link_relation if link_relation is not None else next(iter(self.relation_names), ""),
+            num_negatives=num_negatives,
+            graph=graph,
+        )
         allowed = [kind for kind in KINDS if not any(kind in SOURCES[name] for name in self.relation_names)]
         for kind in questions or ():
             check_label_edges(self.relation_names, SOURCES, kind)
         self.emoji = EmojiDataset(
             batch_size,
-            tasks,
             protocol=protocol,
             seed=seed,
             image_size=image_size,
@@ -120,7 +137,6 @@ class EmojiGraphDataset(Dataset):
             questions=questions or allowed,
             cache_dir=cache_dir,
         )
-        self.graph_segments = graph
         if protocol == "grouped":
             splits = {split: torch.tensor(list(self.emoji.items(split))) for split in SPLITS}
             check_groups([e.concept for e in self.emoji.catalogue], splits)
@@ -142,16 +158,23 @@ class EmojiGraphDataset(Dataset):
 
     def sample(self, split: Split, item: int, task: str, rng: random.Random) -> Sample:
         """Return the sample of `emoji`, its node first; the seed of the neighbourhood is drawn from `rng`."""
-        return self._joined(self.emoji.sample(split, item, task, rng), item, rng.getrandbits(31))
+        found = self.node_tasks.sample(split, item, task, rng) if self.node_tasks is not None else None
+        usual = "ask" if task == "link" else "name" if task == "describe" else task
+        return found or self._joined(self.emoji.sample(split, item, usual, rng), item, rng.getrandbits(31))
 
     def contents(self, modality: str) -> Iterable[Any]:
         """Yield training pictures, texts, or, with `graph`, nodes with their neighbourhoods."""
         if modality == "graph":
             return (GraphNode(self.graph, item) for item in self.items("train")) if self.graph_segments else ()
+        if modality == "text" and self.node_tasks is not None:
+            return itertools.chain(self.emoji.contents(modality), self.node_tasks.texts())
         return self.emoji.contents(modality)
 
     def evaluation(self, split: Split, task: str, limit: int | None = None) -> list[Sample]:
-        """Return the fixed samples of `emoji`, each with its node."""
+        """Return the fixed samples of `emoji`, each with its node, or those of the task."""
+        if task in TASKS:
+            found = self.node_tasks.evaluation(split, task) if self.node_tasks is not None else iter(())
+            return list(itertools.islice(found, limit))
         return [self._joined(sample, sample.meta["item"], 0) for sample in self.emoji.evaluation(split, task, limit)]
 
     def answer_counts(self, kind: str) -> dict[str, int]:
@@ -160,8 +183,16 @@ class EmojiGraphDataset(Dataset):
 
     # -- the graph ----------------------------------------------------------------------------------------
 
+    def said(self, item: int) -> str:
+        """Return the name of a node."""
+        return self.emoji.catalogue[item].name
+
+    def about(self, item: int) -> dict[str, Any]:
+        """Return the node, its concept and its name."""
+        return {"item": item, "concept": self.identity(item), "name": self.said(item)}
+
     @functools.cached_property
-    def graph(self) -> MultimodalGraph:
+    def whole_graph(self) -> MultimodalGraph:
         """The graph; every node has a name and a picture. Its `y` numbers the subgroups, for controls."""
         from torch_geometric.data import Data
 

@@ -48,9 +48,9 @@ class ShapesDataset(Dataset):
     `probe_companion` (it is there), `probe_adversarial` (it is not, but a ring is: the scenes that `cooccurrence`
     makes rare) and `probe_popular` (neither is); for another shape `probe_present` and `probe_random`.
 
-    Two tasks without pictures are there where they are asked for: `write` gives a caption alone, language modelling
-    with a known floor, which `entropy` computes; `guess` gives a question and its answer, which teaches what the
-    answers to a question are, and no more.
+    Three more tasks are there where they are asked for: `write` gives a caption alone, language modelling with a known
+    floor, which `entropy` computes; `guess` gives a question and its answer without the picture, which teaches what
+    the answers to a question are, and no more; `both` gives a caption and its picture, both to be produced.
 
     An item is an int: the number of its scene.
 
@@ -59,7 +59,7 @@ class ShapesDataset(Dataset):
 
     Args:
         batch_size: Samples per step and process.
-        tasks: Weight of each task (draw, name, ask, write, guess) in training; None: draw, name and ask alike.
+        tasks: Weight of each task (draw, name, ask, write, guess, both) in training; None: draw, name and ask alike.
         protocol: `random`: each scene by itself; `grouped`: all scenes of the same things (size, colour,
             shape) on one side, wherever the things stand; `compositional`: pairs of colour and shape held
             out, 15 % of them; a scene that shows one is a test scene.
@@ -91,7 +91,7 @@ class ShapesDataset(Dataset):
     """
 
     protocol_version = PROTOCOL_VERSION
-    supported_tasks = (*Dataset.supported_tasks, "write", "guess")
+    supported_tasks = (*Dataset.supported_tasks, "write", "guess", "both")
 
     def __init__(
         self,
@@ -223,6 +223,8 @@ class ShapesDataset(Dataset):
             return self._draw(item, caption(self.scenes[item], rng) if self.paraphrases else None)
         if task == "write":
             return self._write(item, rng)
+        if task == "both":
+            return self._both(item)
         if task == "guess":
             return blind(self.sample(split, item, "ask", rng))
         if task == "ask":
@@ -255,6 +257,8 @@ class ShapesDataset(Dataset):
                 found.append(self._draw(item))
             elif task == "name":
                 found.append(self._name(item))
+            elif task == "both":
+                found.append(self._both(item))
             elif task == "write":
                 found.append(self._write(item, random.Random(f"{WORLD}:write:{self.world_seed}:{item}")))
             elif task in ("ask", "guess"):
@@ -320,6 +324,11 @@ class ShapesDataset(Dataset):
         text = canonical(self.scenes[item]) if text is None else text
         segments = (Segment("text", text), Segment("image", self.picture(item), target=True))
         return Sample(segments, "draw", item, self._meta(item, caption=text))
+
+    def _both(self, item: int) -> Sample:
+        text = canonical(self.scenes[item])
+        segments = (Segment("text", text, target=True), Segment("image", self.picture(item), target=True))
+        return Sample(segments, "both", item, self._meta(item, caption=text))
 
     def _write(self, item: int, rng: random.Random) -> Sample:
         text = caption(self.scenes[item], rng) if self.paraphrases else canonical(self.scenes[item])

@@ -7,6 +7,7 @@ there is to gain, in bits, and an arm that gains more has found a leak.
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,22 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmgraph.adjacency import hashed
-from mmgraph.datasets import Dataset, Protocol, Split
+from mmgraph.datasets import Protocol, Split
 from mmgraph.errors import UsageError, nearest
 from mmgraph.graphs import GraphNode, MultimodalGraph
 from mmgraph.sequence import Sample, Segment
-from mmgraph_datasets import synthetic_posterior, synthetic_world
+from mmgraph_datasets import neighbour_questions, synthetic_posterior, synthetic_world
 from mmgraph_datasets.division import PROTOCOL_VERSION, SPLITS, split_of
-from mmgraph_datasets.shapes_world import COLOURS, SHAPES, Scene, Thing, render
-from mmgraph_datasets.synthetic_world import FACTORS, NOISE, RELATIONS, Relation, World
+from mmgraph_datasets.graph_dataset import GraphDataset
+from mmgraph_datasets.neighbour_questions import NeighbourQuestions
+from mmgraph_datasets.shapes_world import COLOURS, SHAPES
+from mmgraph_datasets.synthetic_world import FACTORS, NOISE, RELATIONS, Relation, World, check_ranges, draw_node
 
 WORLD = "synthetic_graph"
-GREY = (150, 150, 150)
 NOTHING = "a thing"
+KINDS = (*FACTORS, *neighbour_questions.KINDS)
 
 
-class SyntheticGraphDataset(Dataset):
+class SyntheticGraphDataset(GraphDataset):
     """Nodes with a colour and a shape, told in part by their text and picture, and in part by their neighbours.
 
     A text says `a red moon`, `a moon` or `a thing`; a picture shows one shape, grey where it does not tell the
@@ -38,7 +40,8 @@ class SyntheticGraphDataset(Dataset):
     otherwise a paired value (structured heterophily) or any other. The relation `noise` joins nodes at random.
 
     Tasks: `ask` (`which colour ?`, `which shape ?`, from the own text, the own picture hidden), `draw` (own text to
-    own picture) and `name` (own picture to own text); nodes that lack what a task needs are asked instead. With
+    own picture) and `name` (own picture to own text); on request `describe` (Graph2Text: the neighbourhood alone to own
+    text) and `link` (are two nodes joined by a relation). Nodes that lack what a task needs are asked instead. With
     `graph`, a segment of modality `graph` stands first and holds a `GraphNode`.
 
     An item is an int: the number of its node.
@@ -72,7 +75,10 @@ class SyntheticGraphDataset(Dataset):
         missing_text: Share of nodes without text.
         missing_image: Share of nodes without picture.
         world_seed: Another number, another world.
-        questions: What is asked: colour, shape or both; None: both.
+        questions: What is asked: `colour`, `shape`, `neighbours` (how many there are), `neighbour_colour` (how many
+            show a colour); None: colour and shape.
+        link_relation: The relation that `link` asks for; None: the first.
+        num_negatives: Pairs that are not joined, beside each that is, in the evaluation of `link`.
         graph: Whether samples begin with their node and its neighbourhood, for models that read graphs.
 
     Raises:
@@ -80,7 +86,6 @@ class SyntheticGraphDataset(Dataset):
     """
 
     protocol_version = PROTOCOL_VERSION
-    supported_tasks = ("draw", "name", "ask")
 
     def __init__(
         self,
@@ -109,11 +114,23 @@ class SyntheticGraphDataset(Dataset):
         missing_image: float = 0.1,
         world_seed: int = 0,
         questions: list[str] | None = None,
+        link_relation: str | None = None,
+        num_negatives: int = 20,
         graph: bool = False,
     ) -> None:
-        super().__init__(batch_size, tasks, protocol=protocol, seed=seed, steps_per_epoch=steps_per_epoch)
         given = relations if relations is not None else RELATIONS
-        _check_ranges(
+        super().__init__(
+            batch_size,
+            tasks,
+            protocol=protocol,
+            seed=seed,
+            steps_per_epoch=steps_per_epoch,
+            world=f"{WORLD} {world_seed}",
+            link_relation=link_relation if link_relation is not None else next(iter(given), NOISE),
+            num_negatives=num_negatives,
+            graph=graph,
+        )
+        check_ranges(
             num_nodes=(num_nodes, 20, 10_000_000),
             image_size=(image_size, 16, 64),
             num_colours=(num_colours, 2, len(COLOURS)),
@@ -122,7 +139,7 @@ class SyntheticGraphDataset(Dataset):
             tree_size=(tree_size, 1, 10_000),
             branching=(branching, 1, 100),
         )
-        _check_ranges(**{
+        check_ranges(**{
             name: (value, 0, 1)
             for name, value in {
                 "rewired": rewired,
@@ -142,12 +159,11 @@ class SyntheticGraphDataset(Dataset):
         if NOISE in given or any(relation.share <= 0 for relation in given.values()):
             raise UsageError(f"relations need a positive share, and '{NOISE}' is the name of the edges at random.")
         for kind in questions or ():
-            if kind not in FACTORS:
-                raise UsageError(f"unknown kind of question '{kind}'. {nearest(kind, FACTORS)}")
+            if kind not in KINDS:
+                raise UsageError(f"unknown kind of question '{kind}'. {nearest(kind, KINDS)}")
         self.image_size = image_size
         self.world_seed = world_seed
-        self.graph_segments = graph
-        self.questions = [kind for kind in FACTORS if kind in (questions or FACTORS)]
+        self.questions = [kind for kind in KINDS if kind in (questions or FACTORS)]
         self.names = {"colour": tuple(COLOURS)[:num_colours], "shape": SHAPES[:num_shapes]}
         tells = {
             ("text", "colour"): text_colour,
@@ -213,7 +229,8 @@ class SyntheticGraphDataset(Dataset):
             return self._draw(item, seed)
         if task == "name" and self._nameable(item):
             return self._name(item, seed)
-        return self._ask(item, kind, seed)
+        found = self.node_tasks.sample(split, item, task, rng) if self.node_tasks is not None else None
+        return found or self._ask(item, kind, seed, training=split == "train")
 
     def contents(self, modality: str) -> Iterable[Any]:
         """Yield the training pictures, texts with questions and answers, or, with `graph`, nodes."""
@@ -236,12 +253,22 @@ class SyntheticGraphDataset(Dataset):
                 found.append(self._name(item))
             elif task == "ask":
                 found += [self._ask(item, kind) for kind in self.questions]
+        if self.node_tasks is not None:
+            found += itertools.islice(self.node_tasks.evaluation(split, task), limit)
         return found if limit is None else found[:limit]
 
     # -- the graph and its truth --------------------------------------------------------------------------
 
     @functools.cached_property
-    def graph(self) -> MultimodalGraph:
+    def neighbour_questions(self) -> NeighbourQuestions:
+        """The questions about neighbours."""
+        told = {name: self.world.told[name, "colour"] for name in ("image", "text")}
+        told = {name: np.where(self.world.present[name], values, -1) for name, values in told.items()}
+        shown = np.where(told["image"] >= 0, told["image"], told["text"])
+        return NeighbourQuestions(self.graph, torch.from_numpy(shown), self.names["colour"])
+
+    @functools.cached_property
+    def whole_graph(self) -> MultimodalGraph:
         """The graph; every edge is stored in both directions. Its `y` numbers colour and shape, for controls."""
         from torch_geometric.data import Data
 
@@ -314,59 +341,56 @@ class SyntheticGraphDataset(Dataset):
     def _render(self, item: int) -> Tensor:
         colour = self._told("image", "colour", item)
         shape = self._told("image", "shape", item) or self.names["shape"][self.world.values["shape"][item]]
-        x, y, radius, *tint = ((hashed(self.world_seed, item, np.arange(6)) % np.uint64(1000)) / 999.0).tolist()
-        base = COLOURS[colour] if colour else GREY
-        r, g, b = (max(0, min(255, round(v + 24 * (jitter - 0.5)))) for v, jitter in zip(base, tint, strict=True))
-        at = (0.5 + 0.2 * (x - 0.5), 0.5 + 0.2 * (y - 0.5))
-        thing = Thing(colour, shape, "large", "center", *at, 0.28 + 0.08 * radius, (r, g, b))
-        return render(Scene((thing,)), self.image_size)
+        return draw_node(colour, shape, self.image_size, seed=self.world_seed, node=item)
 
-    def _first(self, item: int, hidden: str, seed: int) -> tuple[Segment, ...]:
+    def _first(self, item: int, hidden: str | None, seed: int) -> tuple[Segment, ...]:
         if not self.graph_segments:
             return ()
-        return (Segment("graph", GraphNode(self.graph, item, seed, (hidden,))),)
+        return (Segment("graph", GraphNode(self.graph, item, seed, (hidden,) if hidden else ())),)
 
-    def _meta(self, item: int, **more: Any) -> dict[str, Any]:
-        return {"item": item, "concept": self.identity(item), "name": self.identity(item), **more}
+    def said(self, item: int) -> str:
+        """Return the text of a node, `a thing` where it has none."""
+        return self.text(item) or NOTHING
+
+    def about(self, item: int) -> dict[str, Any]:
+        """Return the number and the name of a node."""
+        return {"item": item, "concept": self.identity(item), "name": self.identity(item)}
 
     def _draw(self, item: int, seed: int = 0) -> Sample:
-        text = self.text(item) or NOTHING
-        segments = (
-            *self._first(item, "image", seed),
-            Segment("text", text),
-            Segment("image", self.picture(item), target=True),
-        )
-        return Sample(segments, "draw", item, self._meta(item, caption=text))
+        text = self.said(item)
+        drawn = Segment("image", self.picture(item), target=True)
+        segments = (*self._first(item, "image", seed), Segment("text", text), drawn)
+        return Sample(segments, "draw", item, {**self.about(item), "caption": text})
 
     def _name(self, item: int, seed: int = 0) -> Sample:
         text = self.text(item)
-        segments = (
-            *self._first(item, "text", seed),
-            Segment("image", self.picture(item)),
-            Segment("text", text, target=True),
-        )
-        return Sample(segments, "name", item, self._meta(item, answer=text))
+        written = Segment("text", text, target=True)
+        segments = (*self._first(item, "text", seed), Segment("image", self.picture(item)), written)
+        return Sample(segments, "name", item, {**self.about(item), "answer": text})
 
-    def _ask(self, item: int, kind: str, seed: int = 0) -> Sample:
-        question, right = f"which {kind} ?", self.names[kind][self.world.values[kind][item]]
+    def _ask(self, item: int, kind: str, seed: int = 0, *, training: bool = False) -> Sample:
+        choices, hidden = neighbour_questions.COUNTS, None
+        if kind in FACTORS:
+            choices, hidden = self.names[kind], "image"
+            question, right = f"which {kind} ?", choices[self.world.values[kind][item]]
+        else:
+            question, right = self.neighbour_questions.ask(item, kind, seed, training=training)
         segments = (
-            *self._first(item, "image", seed),
-            Segment("text", f"{self.text(item) or NOTHING} . {question}"),
+            *self._first(item, hidden, seed),
+            Segment("text", f"{self.said(item)} . {question}"),
             Segment("text", right, target=True),
         )
-        meta = self._meta(item, kind=kind, question=question, answer=right, choices=self.names[kind])
-        return Sample(segments, "ask", item, meta)
+        about = {"kind": kind, "question": question, "answer": right, "choices": choices}
+        return Sample(segments, "ask", item, {**self.about(item), **about})
 
     def _texts(self) -> Iterator[str]:
         for item in self._items["train"]:
-            text = self.text(item) or NOTHING
+            text = self.said(item)
             yield text
-            for kind in self.questions:
+            for kind in [kind for kind in self.questions if kind in FACTORS]:
                 yield f"{text} . which {kind} ?"
                 yield self.names[kind][self.world.values[kind][item]]
-
-
-def _check_ranges(**ranges: tuple[float, float, float]) -> None:
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise UsageError(f"{name} must be from {low} to {high}, not {value}.")
+        if set(self.questions) - set(FACTORS):
+            yield from self.neighbour_questions.texts(self.questions)
+        if self.node_tasks is not None:
+            yield from self.node_tasks.texts()

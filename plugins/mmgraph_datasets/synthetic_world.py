@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 
 from mmgraph.adjacency import hashed
 from mmgraph.errors import UsageError
+from mmgraph_datasets.shapes_world import COLOURS, Scene, Thing, render
 
 FACTORS = ("colour", "shape")
+GREY = (150, 150, 150)
 NOISE = "noise"
 """Name of the relation whose edges join nodes at random."""
 
@@ -251,3 +254,24 @@ def _spread(
             drawn = (luck[here[rows]][:, None] >= bounds).sum(1)
             values[here[rows]] = np.minimum(drawn, size - 1)
     return values
+
+
+def check_ranges(**ranges: tuple[float, float, float]) -> None:
+    """Refuse numbers that are out of their range, each given as value, lowest and highest.
+
+    Raises:
+        UsageError: Naming the number.
+    """
+    for name, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise UsageError(f"{name} must be from {low} to {high}, not {value}.")
+
+
+def draw_node(colour: str, shape: str, image_size: int, *, seed: int, node: int) -> Tensor:
+    """Return a picture of a shape, grey without a colour; place, size and tint are drawn by seed and node."""
+    x, y, radius, *tint = ((hashed(seed, node, np.arange(6)) % np.uint64(1000)) / 999.0).tolist()
+    base = COLOURS[colour] if colour else GREY
+    r, g, b = (max(0, min(255, round(v + 24 * (jitter - 0.5)))) for v, jitter in zip(base, tint, strict=True))
+    at = (0.5 + 0.2 * (x - 0.5), 0.5 + 0.2 * (y - 0.5))
+    thing = Thing(colour, shape, "large", "center", *at, 0.28 + 0.08 * radius, (r, g, b))
+    return render(Scene((thing,)), image_size)

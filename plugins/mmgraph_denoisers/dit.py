@@ -21,8 +21,8 @@ class DiTDenoiser(Denoiser):
 
     What to draw enters by the `conditioning`:
 
-    - `adaln`: the mean of the memory is added to the time, and each layer makes its shifts, scales and gates of that.
-      Cheapest, and blind to the order of the memory beyond what its vectors say.
+    - `adaln`: the sum of the memory over the root of its length is added to the time, and each layer makes its shifts,
+      scales and gates of that. Cheapest, and blind to the order of the memory beyond what its vectors say.
     - `cross_attention`: between attention and feed-forward the picture attends to the memory; shifts, scales and gates
       are of the time alone and one layer makes them for all, each adding a table of its own (adaLN-single).
     - `in_context`: time and memory stand before the picture as further tokens; shifts, scales and gates are learned

@@ -17,7 +17,7 @@ class MMDiTDenoiser(Denoiser):
     \[ [x; y] \leftarrow [x; y] + [g^x; g^y] \odot \mathrm{Attn}([m^x(x) W^x; m^y(y) W^y]), \qquad
        x \leftarrow x + g^x \mathrm{FFN}^x(m^x(x)), \quad y \leftarrow y + g^y \mathrm{FFN}^y(m^y(y)) \]
 
-    Shifts, scales and gates of both come from the time and the mean of the memory and start at zero. The prompt is
+    Shifts, scales and gates of both come from the time and the pooled memory and start at zero. The prompt is
     changed on the way, in the light of the picture; of its last layer only what the picture reads is kept.
 
     Shapes:

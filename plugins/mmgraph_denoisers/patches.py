@@ -20,8 +20,13 @@ def check_sizes(who: str, dim: int, num_heads: int, patch_size: int, grid: tuple
 
 
 def places(dim: int, rows: int, columns: int) -> Tensor:
-    """Return the fixed embeddings `(1, rows * columns, dim)` of places: sines and cosines of column and row."""
-    rates = 10000.0 ** -(torch.arange(dim // 4, dtype=torch.double) / (dim / 4))
+    r"""Return the fixed embeddings `(1, rows * columns, dim)` of places: sines and cosines of column and row.
+
+    The angles of place p are \( \frac{\pi}{2} p\, n^{-4i/D} \) with n the longer side of the grid: wavelengths from
+    four places to four sides. The usual base of 10,000, made for long sequences, has most waves so long that all places
+    of a grid of 3 x 3 look alike (cosines from .75 to .97 after the norm), and a prompt's place is not learnt.
+    """
+    rates = torch.pi / 2 * max(rows, columns) ** -(torch.arange(dim // 4, dtype=torch.double) / (dim / 4))
     down, along = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     angles = [place.flatten().double()[:, None] * rates for place in (along, down)]
     return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1).float()[None]
@@ -41,11 +46,14 @@ def modulated(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def pooled(memory: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the mean `(N, d)` of those vectors `(N, m, d)` that there are."""
+    """Return one vector `(N, d)` of all that there are `(N, m, d)`: their sum over the root of their number.
+
+    A mean would make what one word changes m times smaller than a word, and the time would drown it.
+    """
     if mask is None:
-        return memory.mean(1)
+        return memory.sum(1) / memory.shape[1] ** 0.5
     there = mask[..., None].to(memory)
-    return (memory * there).sum(1) / there.sum(1)
+    return (memory * there).sum(1) / there.sum(1).sqrt()
 
 
 def heads_of(hidden: Tensor, num_heads: int) -> Tensor:

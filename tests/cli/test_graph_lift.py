@@ -10,6 +10,7 @@ import pytest
 
 import mmgraph.cli
 from mmgraph.cli import cell
+from mmgraph.evaluation.studies import rows
 from tests.evaluation.studies.fakes import Ended
 
 from .conftest import HERE
@@ -31,7 +32,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_seeds_of_real_and_placebo_edges(inline, command, tmp_path):
     result = command("graph-lift", "-c", RECIPE, "--seeds", "2", "--budget", "2steps", "--limit", "6",
-                     "--arms", "real", "--out", "out")  # fmt: skip
+                     "--arms", "real", "--out", "out", "--results", "kept.jsonl")  # fmt: skip
     assert result.status == 0, result.err
     told = json.loads((tmp_path / "out" / "lift.json").read_text())
     assert set(told["helps"]) == {"understanding", "generation"}
@@ -49,6 +50,9 @@ def test_two_seeds_of_real_and_placebo_edges(inline, command, tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
     metrics = json.loads((tmp_path / "out" / "real" / "0" / "metrics.json").read_text())["graph"]
     assert set(metrics) == {"accuracy", "bits", "denoising", "isolated", "dropped"}
+    kept = rows.read(tmp_path / "kept.jsonl")
+    assert [row["arm"] for row in kept] == ["mlp", "real", "rewired"] * 2
+    assert all(row["yardsticks"] == told["yardsticks"] for row in kept)
     # a tiny model after two steps says nothing about graphs, and the verdict must not either
     assert not told["helps_both"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from mmgraph import recipes
 from mmgraph.budgets import parse
-from mmgraph.docs import committed, places, recipe_pages, result_pages
+from mmgraph.docs import committed, lift_pages, places, recipe_pages, result_pages
 from mmgraph.docs.places import Places
 from mmgraph.evaluation.studies import Arm, Study
 
@@ -212,3 +212,22 @@ def test_a_committed_study_has_its_page(checkout: Places) -> None:
     page = (checkout.root / "studies" / "many.md").read_text()
     assert "clip, seed 2: not run." in page
     assert '??? example "The study file"' in page
+
+
+def test_a_committed_lift_has_its_page(checkout: Places) -> None:
+    assert "No graph lift is committed yet: not run.\n" in lift_pages.summary(checkout)
+    rows = []
+    for arm, accuracy in (("mlp", 0.3), ("real", 0.8), ("rewired", 0.3)):
+        for one in seeds("graph_transfusion", {"graph.accuracy": [accuracy, accuracy + 0.01]}, budget="20steps"):
+            about = {"arm": arm, "study": "graph-lift-small", "evaluate": {"limit": 9}}
+            rows.append({**one, **about, "changes": {} if arm == "real" else {"model.init_args.graph": arm}})
+    put(checkout, rows, "graph-lift-small.jsonl")
+    assert result_pages.write(checkout, checkout.root)[1:] == [("Graph lift, small", "generated/lifts/small.md")]
+    text = (checkout.root / "results.md").read_text()
+    assert "| [small](lifts/small.md) | 6 of 6 | 2 | No help is shown" in text
+    page = (checkout.root / "lifts" / "small.md").read_text()
+    assert "**No help is shown" in page, "two of the three endpoints were not measured"
+    assert (
+        "$ mmgraph graph-lift -c graph_transfusion --seeds 2 --budget 20steps --arms mlp,real,rewired --limit 9 "
+        "--results docs/results/graph-lift-small.jsonl" in page
+    )

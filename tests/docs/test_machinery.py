@@ -110,6 +110,17 @@ def test_the_key_changes_with_the_code_it_uses(checkout: Places) -> None:
     assert len({before, with_plugin, running.key(read, checkout)}) == 3
 
 
+def test_the_key_changes_with_the_results_it_names(checkout: Places) -> None:
+    read = put(checkout, "# %% [markdown]\n# # 07 T\n\n# %%\nfile = 'mine.jsonl'\n")
+    keys = [running.key(read, checkout)]
+    checkout.results.mkdir(parents=True)
+    for name, text in (("other.jsonl", "1"), ("mine.jsonl", "1"), ("mine.jsonl", "2")):
+        (checkout.results / name).write_text(text, encoding="utf-8")
+        keys.append(running.key(read, checkout))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
 def test_a_failing_cell_is_named_with_its_source(checkout: Places) -> None:
     put(checkout, "# %% [markdown]\n# # 07 T\n\n# %%\nx = 1\nassert x == 2, 'one is not two'\n")
     with pytest.raises(RunError) as error:

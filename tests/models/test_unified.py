@@ -177,3 +177,17 @@ class TestBuild:
         optimizer = Optimization().configure(tiny_model, 10)["optimizer"]
         ids = [id(p) for group in optimizer.param_groups for p in group["params"]]
         assert sorted(ids) == sorted(map(id, tiny_model.parameters()))
+
+
+class TestEmbeddingScale:
+    def test_tables_start_smaller_and_all_else_the_same(self, make_model):
+        usual, small = make_model(stirred=False), make_model(stirred=False, embedding_std=0.1)
+        other = dict(small.named_parameters())
+        for name, value in usual.named_parameters():
+            table = name.startswith(("vocabulary.embedding", "positions.", "queries."))
+            torch.testing.assert_close(other[name], value * 0.1 if table else value)
+        assert abs(float(small.vocabulary.embedding.weight.std()) - 0.1) < 0.02
+
+    def test_it_must_be_above_zero(self, make_model):
+        with pytest.raises(UsageError, match="embedding_std must be above 0, not 0"):
+            make_model(embedding_std=0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from mmgraph.budgets import Budget
+from mmgraph.budgets import Budget, parse
 from mmgraph.configured import instantiate
 from mmgraph.datasets import Dataset
 from mmgraph.errors import UsageError, nearest
@@ -22,6 +22,7 @@ from mmgraph.evaluation.nodes import graph_of
 from mmgraph.evaluation.statistics import Interval
 from mmgraph.evaluation.studies.analysis import Analysis, Comparison
 from mmgraph.evaluation.studies.plan import Arm, Contrast, Study, find
+from mmgraph.evaluation.studies.rows import Row
 
 PART = "model.init_args.graph"
 MEASURES = ("graph.accuracy", "graph.bits", "graph.denoising")
@@ -30,6 +31,9 @@ SIDES = {"understanding": ("graph.accuracy", "graph.bits"), "generation": ("grap
 BESIDE = tuple(f"graph.{group}.{name}" for group in ("isolated", "dropped") for name in ("accuracy", "denoising"))
 AGAINST = ("mlp", "rewired")
 """The arms that real edges must beat."""
+QUESTION = "Do the edges help to answer about a node, and to draw it?"
+ALONE = "only_"
+"""What the names of arms with one relation begin with."""
 LABELS = {
     "none": "no graph",
     "mlp": "graph-blind, as many parameters and tokens",
@@ -43,7 +47,13 @@ LABELS = {
 
 
 def plan(
-    source: str, *, seeds: Sequence[int], budget: Budget, arms: Sequence[str] | None = None, limit: int | None = None
+    source: str,
+    *,
+    seeds: Sequence[int],
+    budget: Budget,
+    arms: Sequence[str] | None = None,
+    limit: int | None = None,
+    results: Path | None = None,
 ) -> tuple[Study, Dataset]:
     """Return the study of a recipe whose model reads a graph, and its data set.
 
@@ -53,6 +63,7 @@ def plan(
         budget: Of every run.
         arms: Which arms; `real`, `mlp` and `rewired` are always among them. None: all.
         limit: At most so many questions and pictures in an evaluation.
+        results: A file to which rows are copied.
 
     Raises:
         UsageError: If the recipe has no graph part, or an arm is unknown.
@@ -70,26 +81,52 @@ def plan(
         if name not in changes:
             raise UsageError(f"graph-lift has no arm '{name}'. {nearest(name, changes)}")
     chosen = [name for name in changes if arms is None or name in (*arms, "real", *AGAINST)]
-    labels = {**LABELS, **{f"only_{name}": f"relation {name} alone" for name in graph.relations}}
-    others = [name for name in chosen if name not in ("real", *AGAINST)]
-    alone = [name for name in others if name.startswith("only_") or name.endswith("_only")]
-    contrasts = [
-        Contrast("real", "mlp", True, MEASURES[0]),
-        Contrast("real", "rewired"),
-        *(Contrast("real", name) for name in others if name not in alone),
-        *(Contrast(name, "mlp") for name in alone),
-    ]
     study = Study(
         name=f"graph-lift-{Path(source).stem}",
-        arms=tuple(Arm(name, (source,), changes[name], labels[name], name == "mlp") for name in chosen),
+        arms=tuple(Arm(name, (source,), changes[name], _label(name), name == "mlp") for name in chosen),
         seeds=tuple(seeds),
         budget=budget,
-        question="Do the edges help to answer about a node, and to draw it?",
+        question=QUESTION,
         measures=(*MEASURES, *BESIDE),
-        contrasts=tuple(contrasts),
+        contrasts=_contrasts(chosen),
         evaluate={"limit": limit} if limit is not None else {},
+        results=results,
     )
     return study, dataset
+
+
+def of_rows(found: Sequence[Row]) -> Study:
+    """Return the study that rows come from, as far as they tell: the arms and seeds that were run."""
+    names = list(dict.fromkeys(row["arm"] for row in found))
+    first = found[0]
+    return Study(
+        name=first["study"],
+        arms=tuple(Arm(name, tuple(first["sources"]), {}, _label(name), name == "mlp") for name in names),
+        seeds=tuple(sorted({row["seed"] for row in found})),
+        budget=parse(first["budget"]),
+        question=QUESTION,
+        measures=(*MEASURES, *BESIDE),
+        contrasts=_contrasts(names),
+        evaluate=first.get("evaluate", {}),
+    )
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name) or f"relation {name.removeprefix(ALONE)} alone"
+
+
+def _contrasts(names: Sequence[str]) -> tuple[Contrast, ...]:
+    """Return what is compared: real edges with every arm, and each relation or modality alone with the blind one."""
+    others = [name for name in names if name not in ("real", *AGAINST)]
+    alone = [name for name in others if name.startswith(ALONE) or name.endswith("_only")]
+    pairs = [
+        ("real", "mlp"),
+        ("real", "rewired"),
+        *(("real", name) for name in others if name not in alone),
+        *((name, "mlp") for name in alone),
+    ]
+    there = [pair for pair in pairs if {*pair} <= {*names}]
+    return tuple(Contrast(*pair, pair == pairs[0], MEASURES[0] if pair == pairs[0] else "") for pair in there)
 
 
 def overrides(
@@ -123,7 +160,7 @@ def overrides(
         "image_only": control(modalities=["image"]),
     }
     if len(relations) > 1:
-        found |= {f"only_{name}": control(relations=[name]) for name in relations}
+        found |= {f"{ALONE}{name}": control(relations=[name]) for name in relations}
     return found
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from mmgraph.evaluation import files
 from mmgraph.evaluation.statistics import Interval
-from mmgraph.evaluation.studies import plots
-from mmgraph.evaluation.studies.analysis import Analysis
-from mmgraph.evaluation.studies.graph_lift import MEASURES, Lift, lifts, verdict
+from mmgraph.evaluation.studies import plots, rows
+from mmgraph.evaluation.studies.analysis import Analysis, analyse
+from mmgraph.evaluation.studies.graph_lift import ALONE, LABELS, MEASURES, Lift, lifts, of_rows, verdict
 from mmgraph.evaluation.tables import number
 
+NEEDS_NONE = "yardsticks"
+"""The key under which a row holds what needs no training."""
 RULE = (
     "A gain is how much better an endpoint is: more right answers, fewer bits for an answer, less denoising loss at "
     "fixed times and noise. Gains are paired by seed; one interval is over seeds (t), one resamples seeds and nodes. "
@@ -32,10 +34,10 @@ def lift_page(analysis: Analysis, found: Mapping[str, Mapping[str, float]]) -> s
     parts = [f"# {study.name}", study.question, f"**{verdict(analysis)['verdict']}**"]
     parts.append(f"Budget {study.budget} a run, {len(study.seeds)} seeds.")
     parts += ["## Gains of real edges", _gains(lifts(analysis)), RULE]
-    alone = [arm.name for arm in study.arms if arm.name.startswith("only_") or arm.name.endswith("_only")]
+    alone = [arm.name for arm in study.arms if arm.name.startswith(ALONE) or arm.name.endswith("_only")]
     if alone:
-        rows = [(arm, lift) for arm in alone for lift in lifts(analysis, arm)]
-        parts += ["## Each relation and modality alone, over the graph-blind arm", _alone(analysis, rows)]
+        each = [(arm, lift) for arm in alone for lift in lifts(analysis, arm)]
+        parts += ["## Each relation and modality alone, over the graph-blind arm", _alone(analysis, each)]
     parts += ["## Arms", _arms(analysis)]
     if found:
         parts += ["## What needs no training", _yardsticks(found)]
@@ -56,31 +58,49 @@ def write(analysis: Analysis, out: Path, found: Mapping[str, Mapping[str, float]
     files.write(out / "lift.md", lift_page(analysis, found))
 
 
+def committed_page(path: Path) -> str:
+    """Return the page of a file of rows; what it says of arms that are not in there is that they were not run."""
+    found = rows.read(path)
+    study = of_rows(found)
+    known = {arm.name for arm in study.arms}
+    missing = [name for name in LABELS if name not in known]
+    if not any(name.startswith(ALONE) for name in known):
+        missing.append("each relation alone")
+    page = lift_page(analyse(study, found), found[0].get(NEEDS_NONE) or {})
+    return page + (f"\nArms that were not run: {', '.join(missing)}.\n" if missing else "")
+
+
+def keep(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
+    """Write beside the rows of a file what needs no training, so that its page can be made from the file alone."""
+    told = {name: dict(scores) for name, scores in found.items()}
+    rows.write(path, [{**row, NEEDS_NONE: told} for row in rows.read(path)])
+
+
 def _gains(found: list[Lift]) -> str:
     head = ("Endpoint", "Over", "Gain", "Over seeds", "Over seeds and nodes")
     return _table(head, [(one.measure, one.minus, *_numbers(one)) for one in found])
 
 
-def _alone(analysis: Analysis, rows: list[tuple[str, Lift]]) -> str:
+def _alone(analysis: Analysis, each: list[tuple[str, Lift]]) -> str:
     head = ("Arm", "Endpoint", "Gain", "Over seeds", "Over seeds and nodes")
-    return _table(head, [(analysis.study.arm(arm).title, one.measure, *_numbers(one)) for arm, one in rows])
+    return _table(head, [(analysis.study.arm(arm).title, one.measure, *_numbers(one)) for arm, one in each])
 
 
 def _arms(analysis: Analysis) -> str:
     """Return the mean of each arm in each measure."""
     means = {(one.arm, one.measure): one.mean for one in analysis.summaries}
     head = ("Arm", *(measure.removeprefix("graph.") for measure in analysis.measures))
-    rows = []
+    lines = []
     for arm in analysis.study.arms:
         values = [means.get((arm.name, measure)) for measure in analysis.measures]
-        rows.append((arm.title, *("–" if value is None else number(value) for value in values)))
-    return _table(head, rows)
+        lines.append((arm.title, *("–" if value is None else number(value) for value in values)))
+    return _table(head, lines)
 
 
 def _yardsticks(found: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
-    rows = [(kind, *(number(scores[n]) if n in scores else "–" for n in names)) for kind, scores in found.items()]
-    return _table(("Yardstick", *(name.replace("_", " ") for name in names)), rows)
+    lines = [(kind, *(number(scores[n]) if n in scores else "–" for n in names)) for kind, scores in found.items()]
+    return _table(("Yardstick", *(name.replace("_", " ") for name in names)), lines)
 
 
 def _numbers(one: Lift) -> tuple[str, str, str]:
@@ -91,6 +111,6 @@ def _ends(ends: Interval | None) -> str:
     return f"[{number(ends[0])}, {number(ends[1])}]" if ends else "–"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+def _table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    top = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([*top, *("| " + " | ".join(line) + " |" for line in lines)])

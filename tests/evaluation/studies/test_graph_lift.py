@@ -9,7 +9,7 @@ import pytest
 
 from mmgraph.budgets import Budget
 from mmgraph.evaluation import items, studies
-from mmgraph.evaluation.studies import graph_lift, lift_page
+from mmgraph.evaluation.studies import graph_lift, lift_page, rows
 from mmgraph.evaluation.studies.rows import pack
 
 RECIPE = str(Path(__file__).resolve().parents[2] / "cli" / "graph.yaml")
@@ -25,14 +25,22 @@ def study():
 
 def analyse(study, **levels):
     """Return the analysis of rows whose arms have these means; those that are not named have the usual ones."""
-    rows = []
+    return studies.analyse(study, made_up(study, **levels))
+
+
+def made_up(study, **levels):
+    """Return the rows."""
+    found = []
     for cell in study.cells():
         means = {**USUAL, **levels.get(cell.arm, {})}
         noise = random.Random(f"{cell.arm} {cell.seed}")
         values = {m: [mean + noise.gauss(0, 0.05) for _ in range(30)] for m, mean in means.items()}
         keys = [(str(node), "") for node in range(30)]
-        rows.append(
+        found.append(
             {
+                "study": study.name,
+                "sources": list(study.arm(cell.arm).sources),
+                "budget": str(study.budget),
                 "arm": cell.arm,
                 "factors": {},
                 "seed": cell.seed,
@@ -46,7 +54,7 @@ def analyse(study, **levels):
                 "hardware": {"threads": 1, "cpu": "any"},
             }
         )
-    return studies.analyse(study, rows)
+    return found
 
 
 class TestPlan:
@@ -113,3 +121,18 @@ class TestVerdict:
         assert "**The graph helps both" in page
         assert "| ceiling | 0.81 |" in page
         assert "relation noise alone" in page
+
+    def test_a_committed_page_needs_nothing_but_its_file(self, study, tmp_path):
+        path = tmp_path / "graph-lift-tiny.jsonl"
+        some = [row for row in made_up(study, real=GOOD) if row["arm"] in ("real", "mlp", "rewired", "text_only")]
+        rows.write(path, some)
+        assert "What needs no training" not in lift_page.committed_page(path)
+        lift_page.keep(path, {"ceiling": {"accuracy": 0.81}})
+        page = lift_page.committed_page(path)
+        assert graph_lift.verdict(analyse(study, real=GOOD))["verdict"] in page
+        assert "| ceiling | 0.81 |" in page
+        assert "Budget 2steps a run, 5 seeds." in page
+        assert "Arms that were not run: none, same_class, permuted, image_only, each relation alone." in page
+        again = graph_lift.of_rows(rows.read(path))
+        assert [contrast.title for contrast in again.contrasts] == ["real − mlp", "real − rewired", "text_only − mlp"]
+        assert again.contrasts[0].primary

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import random
@@ -375,6 +376,16 @@ def test_guess_is_ask_without_the_picture() -> None:
     item = data.items("train")[0]
     drawn = [data.sample("train", item, task, random.Random(3)) for task in ("ask", "guess")]
     assert drawn[1].segments == drawn[0].segments[1:]
+
+
+def test_both_are_produced_of_the_same_scene() -> None:
+    make = functools.partial(shapes, 8, {"both": 1}, num_scenes=150, evaluation_scenes=20)
+    assert_conforms("datasets", shapes, make=make)
+    data = make()
+    for drawn, both in zip(data.evaluation("val", "draw"), data.evaluation("val", "both"), strict=True):
+        assert [(segment.modality, segment.target) for segment in both.segments] == [("text", True), ("image", True)]
+        assert both.segments[0].content == drawn.segments[0].content
+        assert torch.equal(both.segments[1].content, drawn.segments[1].content)
 
 
 def test_fewer_training_scenes_leave_the_other_splits_whole() -> None:

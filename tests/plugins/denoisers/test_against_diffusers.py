@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from mmgraph_denoisers.dit import DiTLayer
 from mmgraph_denoisers.mmdit import JointLayer
 from mmgraph_denoisers.patches import places
 from torch import nn
+from torch.nn import functional as F
 
 from mmgraph.denoisers import dit, unet
 from mmgraph.testing.suite import close, stir
@@ -148,16 +150,34 @@ def test_the_whole_transformer():
         kernel = peer.pos_embed.proj.weight.permute(0, 2, 3, 1)  # (D, p, p, C), as our squares are laid out
         own.patches.input.weight.copy_(kernel.flatten(1))
         own.patches.input.bias.copy_(peer.pos_embed.proj.bias)
+        own.patches.places.copy_(peer.pos_embed.pos_embed)  # ours have wavelengths of the grid's size
     x = torch.randn(ROWS, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     wanted = peer(x, torch.zeros(ROWS), torch.zeros(ROWS), return_dict=False)[0]
     assert close(own(x, torch.zeros(ROWS), told), wanted, 1e-5)
 
 
-def test_places():
-    from diffusers.models.embeddings import get_2d_sincos_pos_embed
+def test_places_are_sines_and_cosines_of_column_and_row():
+    from diffusers.models.embeddings import get_1d_sincos_pos_embed_from_grid
 
-    wanted = get_2d_sincos_pos_embed(DIM, 4, output_type="pt", base_size=4)
-    assert torch.allclose(places(DIM, 4, 4)[0], wanted.float(), atol=1e-6)
+    rates = math.pi / 2 * 4 ** -(torch.arange(DIM // 4, dtype=torch.double) / (DIM // 4))
+    usual = 10000.0 ** -(torch.arange(DIM // 4, dtype=torch.double) / (DIM // 4))
+    found = places(DIM, 4, 3)[0].view(4, 3, 2, DIM // 2)
+    for axis, count in ((0, 3), (1, 4)):
+        for number, ratio in enumerate(rates / usual):  # one frequency of ours is one of theirs at stretched places
+            grid = torch.arange(count, dtype=torch.double) * ratio
+            wanted = get_1d_sincos_pos_embed_from_grid(DIM // 2, grid, output_type="pt")
+            own = found[0, :, 0] if axis == 0 else found[:, 0, 1]
+            for column in (number, DIM // 4 + number):
+                assert torch.allclose(own[:, column], wanted[:, column].float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [2, 3, 4, 6, 12])
+def test_places_of_small_grids_are_told_apart(side):
+    found = F.layer_norm(places(128, side, side)[0], (128,))
+    alike = F.cosine_similarity(found[:, None], found[None], dim=-1).fill_diagonal_(0)
+    # with the base of 10,000 the mean is .67 at side 12 and .95 at side 2
+    assert alike.max() < 0.9
+    assert alike.sum() / (side**2 * (side**2 - 1)) < 0.2
 
 
 def test_the_unet_is_told_the_noise_level_and_the_mask():

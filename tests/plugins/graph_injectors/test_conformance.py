@@ -4,7 +4,14 @@ import pytest
 
 from mmgraph import registry
 from mmgraph.errors import UsageError
-from mmgraph.graph_injectors import gated_cross_attention, graph_q_former, linearised_neighbours, soft_prompt
+from mmgraph.graph_injectors import (
+    attention_bias,
+    gated_cross_attention,
+    graph_positions,
+    graph_q_former,
+    linearised_neighbours,
+    soft_prompt,
+)
 from mmgraph.testing import assert_conforms
 
 FIRST_PARTY = [entry.name for entry in registry.declared("graph_injectors") if entry.distribution == "mmgraph"]
@@ -22,6 +29,9 @@ def test_first_party(name: str) -> None:
         lambda: graph_q_former(1, 2, max_hops=1),
         lambda: gated_cross_attention(1),
         lambda: linearised_neighbours(2),
+        lambda: attention_bias(2, 2, max_hops=1),
+        lambda: graph_positions([]),
+        lambda: graph_positions(["relation"], max_hops=1),
     ],
 )
 def test_with_options(make) -> None:
@@ -35,3 +45,9 @@ def test_options_out_of_range() -> None:
         graph_q_former(0)
     with pytest.raises(UsageError, match="must divide the model width 30"):
         graph_q_former(2, 4).build(30, 0, 1)
+    with pytest.raises(UsageError, match="at least 1 layer"):
+        attention_bias(0)
+    with pytest.raises(UsageError, match="attention_bias must divide the model width 30"):
+        attention_bias(1, 4).build(30, 0, 1)
+    with pytest.raises(UsageError, match="unknown encoding of graph_positions 'hops'"):
+        graph_positions(["hops"])
