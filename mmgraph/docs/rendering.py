@@ -45,7 +45,7 @@ def write(tutorial: Tutorial, outcome: Outcome | None, places: Places) -> None:
             if position == 0:
                 parts.append(_measured(tutorial, outcome))
             continue
-        block = _fenced(cell.source, "python")
+        block = _unsearched(_fenced(cell.source, "python"))
         shown = [block]
         if outcome is not None:
             shown += _shown(cell, outcome.outputs[code], pictures, f"{code:02d}", tutorial)
@@ -94,6 +94,11 @@ def _solution_title(cell: Cell, number: int) -> str:
     return f"Solution {number}"
 
 
+def _unsearched(block: str, attributes: str = "") -> str:
+    """Keep code and what it prints out of the search index, which every page loads: their words are in the text."""
+    return f'<div {attributes}data-search-exclude markdown="1">\n\n{block}\n\n</div>'
+
+
 def _fenced(text: str, language: str) -> str:
     fence = "```"
     while fence in text:
@@ -119,7 +124,7 @@ def _shown(cell: Cell, outputs: tuple[Output, ...], folder: Path, name: str, tut
             shown.append(output.content)
         elif output.kind == "text":
             if output.content.strip():
-                shown.append(f'<div class="output" markdown="1">\n\n{_fenced(output.content, "text")}\n\n</div>')
+                shown.append(_unsearched(_fenced(output.content, "text"), 'class="output" '))
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shown.append(_picture(output, next(words), folder, f"{name}-{number}"))

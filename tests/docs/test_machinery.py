@@ -68,7 +68,9 @@ def test_a_tutorial_becomes_page_figures_and_notebook_and_runs_once(
     assert "s CPU, 0." in page
     assert "[Download the notebook](07_small.ipynb)" in page
     assert "matplotlib.lines" not in page  # the repr of the last artist
-    assert '??? success "Exercise 1: nothing at all"\n\n    ```python\n    # Exercise 1' in page
+    assert '??? success "Exercise 1: nothing at all"\n\n    <div data-search-exclude' in page
+    assert "\n\n    ```python\n    # Exercise 1" in page
+    assert page.count("data-search-exclude") == page.count("```python") + page.count("```text")
     alt = "A line that rises from 0 to 1, it&#x27;s &quot;straight&quot; &#91;really&#93;"
     assert f"![{alt}](07_small/01-1.svg#only-light)" in page or f"![{alt}](07_small/01-0.svg#only-light)" in page
     (light,) = [path for path in (checkout.tutorial_pages / "07_small").glob("*.svg") if "dark" not in path.name]
