@@ -123,6 +123,10 @@ def _of(hint: Any, value: Any) -> Any:
     if isinstance(value, list):
         items = next((typing.get_args(one) for one in _members(hint) if typing.get_origin(one) is list), ())
         return [_of(items[0], item) for item in value] if items else value
+    if isinstance(value, Mapping):
+        named = next((typing.get_args(one) for one in _members(hint) if typing.get_origin(one) in (dict, Mapping)), ())
+        if named:
+            return {key: _of(named[1], item) for key, item in value.items()}
     wanted = next((one for one in _members(hint) if isinstance(one, type) and dataclasses.is_dataclass(one)), None)
     if wanted is None or not isinstance(value, Mapping):
         return value

@@ -101,20 +101,39 @@ def reconstruct(model: UnifiedModel, pictures: Tensor, tokenizer: str = "image")
         return part.decode(part.encode(pictures.to(model.device))).cpu()
 
 
-def complete(model: UnifiedModel, samples: Sequence[Sample], *, seed: int = 0) -> list[Any]:
-    """Produce the last segment of each sample: a str, or a uint8 picture."""
+def complete(
+    model: UnifiedModel,
+    samples: Sequence[Sample],
+    *,
+    guidance: Guidance | None = None,
+    num_steps: int | None = None,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> list[Any]:
+    """Produce the last segment of each sample: a str, or a uint8 picture.
+
+    Args:
+        model: A trained model.
+        samples: Whatever their last segment holds is left out.
+        guidance: Of pictures, as in `draw`.
+        num_steps: Of pictures, as in `draw`.
+        seed: With a sample's key, decides every draw.
+        batch_size: Samples at once.
+    """
     results: list[Any] = [None] * len(samples)
     kinds: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
         kinds.setdefault(sample.segments[-1].modality, []).append(index)
-    for modality, chosen in kinds.items():
-        opened = [_open(samples[index]) for index in chosen]
-        if modality == "text":
-            produced: Sequence[Any] = _written(model, opened, seed=seed)
-        else:
-            produced = list(_last(model, opened, seed=seed))
-        for index, content in zip(chosen, produced, strict=True):
-            results[index] = content
+    for modality, every in kinds.items():
+        for start in range(0, len(every), batch_size):
+            chosen = every[start : start + batch_size]
+            opened = [_open(samples[index]) for index in chosen]
+            if modality == "text":
+                produced: Sequence[Any] = _written(model, opened, seed=seed)
+            else:
+                produced = list(_last(model, opened, guidance=guidance, num_steps=num_steps, seed=seed))
+            for index, content in zip(chosen, produced, strict=True):
+                results[index] = content
     return results
 
 

@@ -58,6 +58,8 @@ class GraphInjector(Configured, nn.Module, ABC):
     """Whether the neighbours' texts and pictures stand in the sequence, each neighbour behind a token of `forward`."""
     encodes: ClassVar[bool] = True
     """Whether it reads the encoder's tokens; a model whose injector does not makes none."""
+    leading: int = 0
+    """Where it `linearises`: tokens of `forward` that stand before the first neighbour."""
 
     @abstractmethod
     def build(self, dim: int, condition_dim: int, num_relations: int) -> None:
@@ -65,7 +67,10 @@ class GraphInjector(Configured, nn.Module, ABC):
 
     @abstractmethod
     def num_tokens(self, neighbours: int) -> int:
-        """Return how many tokens a node with so many neighbours becomes; one for each where it `linearises`."""
+        """Return how many tokens a node with so many neighbours becomes.
+
+        Where it `linearises`: `leading`, and one for each neighbour.
+        """
 
     @abstractmethod
     def forward(self, nodes: NodeTokens) -> Tensor:

@@ -6,7 +6,7 @@ that is to be predicted, or through an edge that was made from the label.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,21 +132,23 @@ class VisibleAttributes:
 
     @classmethod
     def of(
-        cls, features: Mapping[str, Tensor], present: Mapping[str, Tensor], *, target: str | None
+        cls, features: Mapping[str, Tensor], present: Mapping[str, Tensor], *, target: str | Collection[str] | None
     ) -> VisibleAttributes:
-        """Return the mean of each node's visible features, one modality left out altogether.
+        """Return the mean of each node's visible features, what is to be produced left out altogether.
 
         Args:
             features: `(N, d)` of each modality, in one space (CLIP's, say), so that they may be compared.
             present: `(N,)` bool of each modality.
-            target: The modality to be produced; None only where none is (a label is asked).
+            target: The modality to be produced, or several; None only where none is (a label is asked).
 
         Raises:
             UsageError: If nothing is left to compare by.
         """
-        kept = [name for name in features if name != target]
+        targets = {target} if isinstance(target, str) else set(target or ())
+        kept = [name for name in features if name not in targets]
         if not kept:
-            raise UsageError(f"without '{target}', which is to be produced, there are no features to compare nodes by.")
+            told = "', '".join(sorted(targets))
+            raise UsageError(f"without '{told}', which is to be produced, there are no features to compare nodes by.")
         total = torch.zeros_like(features[kept[0]])
         visible = torch.zeros(len(total), dtype=torch.bool)
         for name in kept:

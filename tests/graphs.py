@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 from mmgraph import graph_injectors
 from mmgraph.blocks import dense, gated_cross_attention
 from mmgraph.graph_encoders import rgcn
-from mmgraph.graph_samplers import k_hop
+from mmgraph.graph_samplers import GraphSampler, k_hop
 from mmgraph.graphs import GraphNode, MultimodalGraph
 from mmgraph.models import GraphContext, GraphControl, UnifiedModel
 from mmgraph.sequence import Sample, Segment
@@ -20,6 +20,7 @@ INJECTORS = (
     "graph_q_former",
     "gated_cross_attention",
     "linearised_neighbours",
+    "textual_graph",
     "adaln",
     "attention_bias",
     "graph_positions",
@@ -45,12 +46,24 @@ def graph(texts: dict[int, str] | None = None, images: dict[int, torch.Tensor] |
     return MultimodalGraph(data, ["like", "unlike"], texts=words, images=shown, splits=SPLITS)
 
 
-def model(name: str = "soft_prompt", *, control: GraphControl | None = None, **options: object) -> UnifiedModel:
+def model(
+    name: str = "soft_prompt",
+    *,
+    control: GraphControl | None = None,
+    sampler: GraphSampler | None = None,
+    modalities: list[str] | None = None,
+    **options: object,
+) -> UnifiedModel:
     """Return a built tiny model with this injector."""
     injector = getattr(graph_injectors, name)()
     block = gated_cross_attention(dense(4), 4) if injector.place == "memory" else dense(4)
     context = GraphContext(
-        k_hop(4), injector, encoder=rgcn(2) if injector.encodes else None, control=control, relations=["like", "unlike"]
+        sampler or k_hop(4),
+        injector,
+        encoder=rgcn(2) if injector.encodes else None,
+        control=control,
+        relations=["like", "unlike"],
+        modalities=modalities,
     )
     return tiny.model(graph=context, block=block, max_text=128, **options)
 

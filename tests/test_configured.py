@@ -104,6 +104,15 @@ def test_a_module_given_with_plugins_may_be_named():
         imports._named.discard(__name__)
 
 
+def test_so_may_groups_that_have_names():
+    relations = {"alike": {"factor": "colour", "homophily": 1.0}}
+    config = {"class_path": "mmgraph.datasets.synthetic_graph", "init_args": {"num_nodes": 60, "relations": relations}}
+    assert instantiate(config).graph.relations == ("alike", "noise")
+    relations["alike"]["homofily"] = 1.0
+    with pytest.raises(UsageError, match=r"Relation cannot be built from its configuration.*homofily"):
+        instantiate(config)
+
+
 def test_groups_of_options_may_be_plain_mappings_as_in_recipes():
     config = config_of(tiny.model())
     config["init_args"] |= {

@@ -300,6 +300,16 @@ class TestVerbs:
             else:
                 assert alone == content
 
+    def test_complete_takes_the_options_of_drawing(self, tiny_model, tiny_samples):
+        asked = [sample for sample in tiny_samples if sample.task == "draw"]
+        captions = [sample.segments[0].content for sample in asked]
+        keyed = [replace(sample, key=number) for number, sample in enumerate(asked)]
+        options = {"guidance": 3.0, "num_steps": 2, "seed": 5}
+        found = torch.stack(generation.complete(tiny_model, keyed, **options))
+        assert torch.equal(found, generation.draw(tiny_model, captions, **options))
+        apart = torch.stack(generation.complete(tiny_model, keyed, **options, batch_size=1))
+        assert (apart.int() - found.int()).abs().max() <= 1
+
     def test_complete_does_not_look_at_the_answer(self, tiny_model, tiny_samples):
         told = generation.complete(tiny_model, tiny_samples)
         untold = generation.complete(tiny_model, [tiny.opened(sample) for sample in tiny_samples])

@@ -609,8 +609,9 @@ assert right / 60 > majority["colour"] + 0.15
 # - Ho and Salimans, *Classifier-Free Diffusion Guidance*, 2022 (arXiv 2207.12598).
 # - *Multi-modal Generative AI: Multi-modal LLMs, Diffusions, and the Unification* (arXiv 2409.14993), section IV-A1.
 #
-# **Next:** [20 One transformer, two losses](20_one_transformer_two_losses.md), the same body with another loss for the
-# picture, which needs no codebook.
+# **Next:** [17 Beyond raster order](17_beyond_raster_order.md), the same codes in other orders and several at once; or
+# [20 One transformer, two losses](20_one_transformer_two_losses.md), the same body with another loss for the picture,
+# which needs no codebook.
 
 # %%
 print(f"this page took {time.process_time() - began:.0f} CPU-seconds beside the two commands")

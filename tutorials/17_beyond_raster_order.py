@@ -20,7 +20,7 @@
 # |---|---|
 # | You will learn | the chain rule in any order, next-scale prediction, masked autoregression, and a test for all of them |
 # | You need | tutorial 16 (codes, one causal mask, guidance) |
-# | Time | 80 to 110 CPU-seconds on one core, no GPU |
+# | Time | about two minutes on one core, no GPU |
 # | Memory | 1.0 GB |
 # | Seed | 0 here; five seeds in the study that is quoted |
 

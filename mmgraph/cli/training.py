@@ -234,6 +234,7 @@ def _quieten(debug: bool) -> None:
     warnings.filterwarnings("ignore", module=r"lightning\.")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
 
 
 def fit(argv: Sequence[str], *, debug: bool = False) -> RunDirectory:

@@ -12,6 +12,7 @@ CYCLE = ("#2f7fc1", "#d9662b", "#2a9d74", "#b0559f", "#a8821a", "#7a7f8c")
 SETUP = f"""
 import warnings as _warnings
 _warnings.filterwarnings("ignore", message="IProgress not found")  # progress bars need no widgets here
+_warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")  # PyG's; it would print a path
 import matplotlib as _matplotlib
 from matplotlib_inline.backend_inline import set_matplotlib_formats as _formats
 _formats("svg", bbox_inches="tight", metadata={{"Date": None, "Creator": None}})

@@ -44,9 +44,8 @@ def _files(places: Places) -> list[Path]:
 
 def _command(path: Path) -> str:
     study = graph_lift.of_rows(rows.read(path))
-    first, *_, last = (*study.seeds, study.seeds[-1])
-    whole = study.seeds == tuple(range(last + 1))
-    seeds = ",".join(map(str, study.seeds)) if first < last and not whole else str(last + 1)
+    whole = study.seeds == tuple(range(len(study.seeds)))
+    seeds = len(study.seeds) if whole else ",".join(map(str, study.seeds))
     limit = f" --limit {study.evaluate['limit']}" if "limit" in study.evaluate else ""
     return (
         f"mmgraph graph-lift -c {study.arms[0].sources[0]} --seeds {seeds} --budget {study.budget} "

@@ -129,6 +129,8 @@ def words(path: str) -> str:
     if section in ("generation", "reconstruction"):
         verb = "drawn" if section == "generation" else "reconstructed"
         return f"{verb}, {rest[-1]}" + (", trained" if "trained" in rest else "")
+    if section == "graph" and path.endswith(".accuracy"):
+        rest = [*rest, "right"]
     return f"loss, {', '.join(rest)}" if section == "losses" else ", ".join(rest)
 
 

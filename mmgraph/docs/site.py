@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from mmgraph.docs import (
     navigation,
@@ -22,24 +25,32 @@ from mmgraph.docs import (
 from mmgraph.docs.places import Places
 from mmgraph.errors import RunError, UsageError
 
+T = TypeVar("T")
 
-def tutorials(places: Places, wanted: tuple[str, ...] = (), *, draft: bool = False) -> list[tuple[str, str]]:
+JOBS = min(2, os.cpu_count() or 1)
+"""Tutorials that run at a time: each takes one core and about 1 GB."""
+
+
+def tutorials(
+    places: Places, wanted: tuple[str, ...] = (), *, draft: bool = False, jobs: int = JOBS
+) -> list[tuple[str, str]]:
     """Render tutorials; each that has changed runs once. Return (title, page) of each.
 
     Args:
         places: The checkout.
         wanted: Numbers or slugs; all if empty.
         draft: Run nothing: pages show the outputs of the last run, or none.
+        jobs: How many run at a time.
 
     Raises:
         RunError: If some fail; the message holds the first error of each.
     """
     pages, failures = [], []
     chosen = tutorial.paths(places.sources, wanted)
-    for path in chosen:
+    found_of = running.latest if draft else running.outcome
+    for given in _ahead(lambda path: _told(path, places, found_of), chosen, jobs):
         try:
-            read = tutorial.read(path)
-            found = running.latest(read, places) if draft else running.outcome(read, places)
+            read, found = given()
             rendering.write(read, found, places)
         except (RunError, UsageError) as error:
             failures.append(str(error))
@@ -55,6 +66,23 @@ def tutorials(places: Places, wanted: tuple[str, ...] = (), *, draft: bool = Fal
     if failures:
         raise RunError("\n\n".join([*failures, f"{len(failures)} of {len(chosen)} tutorials failed."]))
     return pages
+
+
+def _told(
+    path: Path, places: Places, found_of: Callable[[tutorial.Tutorial, Places], running.Outcome | None]
+) -> tuple[tutorial.Tutorial, running.Outcome | None]:
+    read = tutorial.read(path)
+    return read, found_of(read, places)
+
+
+def _ahead(do: Callable[[Path], T], paths: Sequence[Path], jobs: int) -> Iterator[Callable[[], T]]:
+    """Yield in order what returns, or raises, the result of each; so many are done at a time, ahead of the reader."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for future in [pool.submit(do, path) for path in paths]:
+            yield future.result
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def listed(read: tutorial.Tutorial) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgraph.datasets import Dataset, Split
+from mmgraph.datasets import Dataset
 from mmgraph.evaluation import drawing
 from mmgraph.evaluation import oracle as truth
 from mmgraph.evaluation.drawing import Drawings, entry
@@ -45,7 +45,6 @@ def measure(
     metrics: Sequence[PictureMetric],
     *,
     dataset: Dataset,
-    split: Split,
     seed: int = 0,
     device: Any = "cpu",
 ) -> tuple[Drawings, dict[str, dict[str, Any]]]:
@@ -57,7 +56,6 @@ def measure(
         training: Training pictures, for the metrics that need some.
         metrics: Picture metrics.
         dataset: Where the pictures come from; asked what they show where it can tell.
-        split: The split they come from.
         seed: Decides subsets and resamples.
         device: Where the tokenizer is.
     """
@@ -71,7 +69,7 @@ def measure(
     if tokenizer.discrete:
         own |= code_scores(tokens, tokenizer.codebook_size)
     rows = {name: entry(score, concepts, seed) for name, score in own.items()}
-    for name, (after, before) in oracle(dataset, split, captions, again).items():
+    for name, (after, before) in oracle(dataset, captions, again).items():
         rows[name] = entry(after, concepts, seed)
         rows[name]["baselines"]["real"] = before
     return result, {"rmse": rows.pop("rmse"), **{name: scores[name] for name in ("psnr",)}, **rows, **scores}
@@ -98,11 +96,9 @@ def code_scores(codes: Tensor, size: int) -> dict[str, Score]:
     }
 
 
-def oracle(
-    dataset: Dataset, split: Split, captions: Sequence[Caption], again: Tensor
-) -> dict[str, tuple[Score, float]]:
+def oracle(dataset: Dataset, captions: Sequence[Caption], again: Tensor) -> dict[str, tuple[Score, float]]:
     """Return for each attribute the accuracy after reconstruction and on the true pictures; nothing without truth."""
-    asked = truth.items(dataset, split, captions)
+    asked = truth.items(dataset, captions)
     if not asked:
         return {}
     before = truth.read(dataset, asked, (caption.picture for caption in captions))

@@ -24,6 +24,7 @@ from mmgraph.evaluation.examples import Caption, stack
 from mmgraph.evaluation.features import features, one_thread
 from mmgraph.evaluation.statistics import mean_interval, statistic_interval
 from mmgraph.metrics import PictureMetric, PictureSet, Score
+from mmgraph.sequence import Sample, Segment
 
 
 @dataclass
@@ -53,16 +54,20 @@ def draw(
     num_steps: int | None = None,
     seed: int = 0,
 ) -> Drawings:
-    """Draw a picture for each caption, and pass the true ones through the image tokenizer.
+    """Draw a picture for each caption, or from what is given in its place; pass the true ones through the tokenizer.
 
     Raises:
         RunError: If what is drawn differs in size from the true pictures.
     """
     from mmgraph import generation
 
-    drawn = generation.draw(
-        model, [caption.text for caption in captions], guidance=guidance, num_steps=num_steps, seed=seed
-    )
+    options: dict[str, Any] = {"guidance": guidance, "num_steps": num_steps, "seed": seed}
+    if any(caption.given for caption in captions):
+        wanted = Segment("image", None, target=True)
+        samples = [Sample((*asked.given, wanted), asked.task, number) for number, asked in enumerate(captions)]
+        drawn = torch.stack(generation.complete(model, samples, **options))
+    else:
+        drawn = generation.draw(model, [caption.text for caption in captions], **options)
     true = stack(captions, "the captions")
     if drawn.shape != true.shape:
         raise RunError(

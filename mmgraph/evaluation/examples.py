@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError
-from mmgraph.sequence import Sample
+from mmgraph.sequence import Sample, Segment
 
 QUESTION_TASKS = ("name", "ask")
 DRAW_TASK = "draw"
@@ -62,11 +62,27 @@ class Caption:
         text: The caption.
         picture: `(C, height, width)` uint8.
         concept: What the picture shows.
+        item: The data set's item that the picture shows; None where it names none.
+        given: What stands before the picture, where that is not the caption.
+        task: The task that wants it drawn.
     """
 
     text: str
     picture: Tensor
     concept: str
+    item: Any = None
+    given: tuple[Segment, ...] = ()
+    task: str = DRAW_TASK
+
+    @property
+    def request(self) -> str:
+        """What is said of the picture that is to be drawn: the caption, or the words among what is given."""
+        return " ".join(str(part.content) for part in self.given if part.modality == "text") or self.text
+
+    @property
+    def shown(self) -> Tensor | None:
+        """The last picture that is given."""
+        return next((part.content for part in reversed(self.given) if part.modality == "image"), None)
 
 
 def captions(dataset: Dataset, split: Split, limit: int | None = None) -> list[Caption]:
@@ -75,8 +91,33 @@ def captions(dataset: Dataset, split: Split, limit: int | None = None) -> list[C
     for sample in _samples(dataset, split, DRAW_TASK, limit):
         picture = _picture(dataset, sample)
         if picture is not None:
-            text = sample.meta.get("caption") or _text(sample)
-            found.append(Caption(str(text), picture, _concept(sample, picture)))
+            text = str(sample.meta.get("caption") or _text(sample))
+            found.append(Caption(text, picture, _concept(sample, picture), sample.meta.get("item")))
+    return found
+
+
+def drawing_tasks(dataset: Dataset, split: Split) -> list[str]:
+    """Return the tasks beside `draw` that end in a picture to be drawn from something that is given."""
+    found = []
+    for task in dataset.tasks:
+        sample = next(iter(_samples(dataset, split, task, 1)), None) if task not in TASKS else None
+        if sample is not None and _drawn(sample) is not None and any(not part.target for part in sample.segments):
+            found.append(task)
+    return found
+
+
+def requests(dataset: Dataset, split: Split, task: str, limit: int | None = None) -> list[Caption]:
+    """Return what a task gives and wants drawn, of the first `limit` samples of a split.
+
+    What a sample has to be written before the picture is left out: a model must do without, or write it itself.
+    """
+    found = []
+    for sample in _samples(dataset, split, task, limit):
+        picture = _drawn(sample)
+        if picture is not None:
+            text = str(sample.meta.get("caption") or _text(sample))
+            given = tuple(part for part in sample.segments if not part.target)
+            found.append(Caption(text, picture, _concept(sample, picture), sample.meta.get("item"), given, task))
     return found
 
 
@@ -151,6 +192,12 @@ def stack(examples: Iterable[Question | Caption], whose: str) -> Tensor:
 
 def _samples(dataset: Dataset, split: Split, task: str, limit: int | None) -> list[Sample]:
     return dataset.evaluation(split, task, limit) if dataset.tasks.get(task, 0) > 0 else []
+
+
+def _drawn(sample: Sample) -> Tensor | None:
+    """Return the picture that a sample ends in, if it is to be drawn."""
+    last = sample.segments[-1]
+    return last.content if last.target and last.modality == "image" else None
 
 
 def _picture(dataset: Dataset, sample: Sample) -> Tensor | None:

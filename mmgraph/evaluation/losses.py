@@ -7,6 +7,7 @@ variance.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -81,7 +82,7 @@ def held_out(
 def _of(sums: Tensor, concepts: tuple[str, ...]) -> HeldOut:
     """Return the loss of one head from `(times or 1, n, 2)` sums and counts; samples without a score are left out."""
     scored = sums[..., 1].gt(0).all(0)
-    means = (sums[..., 0] / sums[..., 1].clamp_min(1))[:, scored]
+    means = averages(sums)[:, scored]
     kept = tuple(concept for concept, use in zip(concepts, scored.tolist(), strict=True) if use)
     return HeldOut(means.mean(0), means if len(means) > 1 else None, kept)
 
@@ -105,6 +106,16 @@ def sums(model: Any, samples: Sequence[Sample], seed: int) -> dict[str, Tensor]:
             parts.setdefault(head, []).append(torch.stack(each))
     complete = {head: each for head, each in parts.items() if sum(part.shape[1] for part in each) == len(samples)}
     return {head: torch.cat(each, dim=1) for head, each in complete.items()}
+
+
+def averages(sums: Tensor) -> Tensor:
+    """Return the loss of each sample averaged over what its head scored, `(times or 1, n)`, of `sums`."""
+    return sums[..., 0] / sums[..., 1].clamp_min(1)
+
+
+def bits(sums: Tensor) -> Tensor:
+    """Return what each sample's codes cost in bits `(n,)`, all together, of a discrete head's `sums`."""
+    return sums[0, :, 0] / math.log(2)
 
 
 def _rows(model: Any, assembly: Any, count: int) -> dict[str, Tensor]:

@@ -15,9 +15,11 @@ from mmgraph.evaluation import (
     examples,
     links,
     losses,
+    neighbourhoods,
     node_texts,
     nodes,
     oracle,
+    requested,
     scene_graphs,
     understanding,
 )
@@ -81,20 +83,24 @@ class Measured:
         generation: Scores of drawings, by population.
         reconstruction: Scores of the image tokenizer alone, by population.
         captioning: Scores of names that several people's captions stand beside, by population.
-        drawn: The drawings.
+        requested: Scores of drawings of tasks that give more than a caption, by task and population.
+        drawn: The drawings, by population; those of such a task by `task.population`.
         answers: The answers.
         missed: Held-out losses.
         graph: Scores of the nodes of a graph, by path in the section `graph`.
+        looked: Nodes with their neighbourhoods.
     """
 
     scores: dict[str, Any] = field(default_factory=lambda: {"unseen": {}, "trained": {}})
     generation: dict[str, Any] = field(default_factory=dict)
     reconstruction: dict[str, Any] = field(default_factory=dict)
     captioning: dict[str, Any] = field(default_factory=dict)
+    requested: dict[str, Any] = field(default_factory=dict)
     drawn: dict[str, drawing.Drawings] = field(default_factory=dict)
     answers: dict[str, list[understanding.Answer]] = field(default_factory=dict)
     missed: dict[str, Any] = field(default_factory=dict)
     graph: dict[str, nodes.Scores] = field(default_factory=dict)
+    looked: list[neighbourhoods.NeighbourhoodView] = field(default_factory=list)
 
 
 def measure(material: Material) -> Measured:
@@ -112,19 +118,20 @@ def _unified(material: Material) -> Measured:
     found, model, seed = Measured(), material.model, material.seed
     splits: dict[str, Split] = {"trained": "train", "unseen": material.split}
     for population in material.captions:
-        chosen = material.chosen(population)
-        if not chosen:
-            continue
-        material.tell(f"drawing {len(chosen)} {population} captions")
-        result = drawing.draw(model, chosen, guidance=material.guidance, num_steps=material.num_steps, seed=seed)
-        material.tell(f"scoring {len(chosen)} {population} drawings")
-        given = material.training, material.metrics
-        found.generation[population] = {
-            **oracle.score(result, material.training, dataset=material.dataset, split=splits[population], seed=seed),
-            **drawing.score(result, *given, seed=seed),
-        }
-        found.reconstruction[population] = drawing.reconstruction(result, *given, seed=seed)
-        found.drawn[population] = result
+        _draw(material, found, population, material.chosen(population))
+    found.requested, drawn = requested.measure(
+        model,
+        material.dataset,
+        splits,
+        material.training,
+        most=min(DRAWINGS, material.limit or DRAWINGS),
+        looked_at=SAMPLES,
+        guidance=material.guidance,
+        num_steps=material.num_steps,
+        seed=seed,
+        tell=material.tell,
+    )
+    found.drawn |= drawn
     for population, every in material.asked.items():
         most = min(QUESTIONS, material.limit or QUESTIONS)
         picked = examples.pick(every, most, key=lambda question: question.kind)
@@ -144,24 +151,47 @@ def _unified(material: Material) -> Measured:
     return found
 
 
+def _draw(material: Material, found: Measured, population: str, chosen: Sequence[Caption]) -> None:
+    """Draw captions of a population, and score what was drawn and what the image tokenizer makes of the true ones."""
+    if not chosen:
+        return
+    material.tell(f"drawing {len(chosen)} {population} captions")
+    result = drawing.draw(
+        material.model, chosen, guidance=material.guidance, num_steps=material.num_steps, seed=material.seed
+    )
+    material.tell(f"scoring {len(chosen)} {population} drawings")
+    given = material.training, material.metrics
+    found.generation[population] = {
+        **oracle.score(result, material.training, dataset=material.dataset, seed=material.seed),
+        **drawing.score(result, *given, seed=material.seed),
+    }
+    found.reconstruction[population] = drawing.reconstruction(result, *given, seed=material.seed)
+    found.drawn[population] = result
+
+
 def _of_nodes(material: Material) -> Measured:
-    """Measure answers about nodes and denoising of their pictures, each with its neighbourhood; nothing is drawn."""
-    given = material.model, material.dataset, material.split
+    """Measure answers about nodes, denoising of their pictures and drawings of them, each with its neighbourhood."""
+    found, given = Measured(), (material.model, material.dataset, material.split)
+    splits: dict[str, Split] = {"trained": "train", "unseen": material.split}
+    for population, split in splits.items():
+        asked = examples.requests(material.dataset, split, examples.DRAW_TASK, SAMPLES)
+        most = min(DRAWINGS, material.limit or DRAWINGS)
+        _draw(material, found, population, examples.pick(asked, most)[:most])
     material.tell("scoring nodes with their neighbourhoods")
-    scores = nodes.measure(*given, limit=material.limit, seed=material.seed)
+    found.graph = nodes.measure(*given, limit=material.limit, seed=material.seed)
     if material.dataset.tasks.keys() & {"link", *node_texts.TASKS}:
         material.tell("writing texts of nodes and ranking pairs")
-        scores |= node_texts.measure(*given, limit=material.limit, seed=material.seed)
-        scores |= links.measure(*given, limit=material.limit, seed=material.seed)
+        found.graph |= node_texts.measure(*given, limit=material.limit, seed=material.seed)
+        found.graph |= links.measure(*given, limit=material.limit, seed=material.seed)
     material.tell("measuring held-out losses")
-    missed = losses.held_out(*given, limit=material.limit, seed=material.seed, most=SAMPLES)
-    return Measured(graph=scores, missed=missed)
+    found.missed = losses.held_out(*given, limit=material.limit, seed=material.seed, most=SAMPLES)
+    found.looked = neighbourhoods.examples(*given, seed=material.seed)
+    return found
 
 
 def _autoencoding(material: Material) -> Measured:
     """Measure what comes back of pictures, trained and unseen."""
     found = Measured()
-    splits: dict[str, Split] = {"trained": "train", "unseen": material.split}
     for population in material.captions:
         chosen = material.chosen(population)
         if not chosen:
@@ -173,7 +203,6 @@ def _autoencoding(material: Material) -> Measured:
             material.training,
             material.metrics,
             dataset=material.dataset,
-            split=splits[population],
             seed=material.seed,
             device=material.model.device,
         )

@@ -5,7 +5,6 @@ The first is Graph2Text, the second completes a node whose text is missing. Both
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -71,8 +70,8 @@ def _scores(model: Any, samples: Sequence[Sample], seed: int) -> dict[str, Score
     said: list[str] = []
     for start in range(0, len(samples), BATCH):
         said += generation.complete(model, samples[start : start + BATCH], seed=seed)
-    spent = losses.sums(model, samples, seed)[head_of(model, samples)][0, :, 0]
-    return {**_compared(said, samples), "bits": Scores(spent / math.log(2), nodes_of(samples))}
+    spent = losses.sums(model, samples, seed)[head_of(model, samples)]
+    return {**_compared(said, samples), "bits": Scores(losses.bits(spent), nodes_of(samples))}
 
 
 def _compared(said: Sequence[str], samples: Sequence[Sample]) -> dict[str, Scores]:

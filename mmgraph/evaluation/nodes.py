@@ -1,13 +1,12 @@
 r"""What a model knows of the nodes of a graph: answers, what they cost in bits, and how well it denoises pictures.
 
 Samples are taken whole, graph segment and all, and every model meets the same ones with the same noise. Beside the
-scores of all nodes stand those of nodes without edges, which a graph cannot help, and those of all nodes with the
-graph left out at test time, for models that have learned to do without.
+scores of all nodes stand those of nodes without edges, which a graph cannot help, those of all nodes with the graph
+left out at test time, for models that have learned to do without, and the exact posterior's, where a data set has one.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,7 +58,9 @@ def graph_of(dataset: Dataset) -> MultimodalGraph | None:
 def measure(
     model: Any, dataset: Dataset, split: Split, *, limit: int | None = None, seed: int = 0
 ) -> dict[str, Scores]:
-    """Return path -> scores: accuracy and bits of answers, denoising loss of pictures; `isolated` and `dropped` beside.
+    """Return path -> scores: accuracy and bits of answers, denoising loss of pictures.
+
+    Beside them those of some nodes (`isolated`), without the graph (`dropped`), and of the exact posterior (`ceiling`).
 
     Args:
         model: In evaluation mode.
@@ -81,7 +82,7 @@ def measure(
     if getattr(model, "graph", None) is not None:
         given = _scores(model, without_graph(asked), without_graph(drawn), seed)
         left_out = {f"dropped.{name}": scores for name, scores in given.items()}
-    return {**found, **isolated, **left_out}
+    return {**found, **isolated, **left_out, **ceiling(dataset, asked)}
 
 
 def section(found: Mapping[str, Scores], seed: int) -> dict[str, Any]:
@@ -107,6 +108,29 @@ def spread(dataset: Dataset, split: Split, task: str, count: int) -> list[Sample
     return [replace(known[place * len(known) // count], key=place) for place in range(count)]
 
 
+def ceiling(dataset: Dataset, asked: Sequence[Sample]) -> dict[str, Scores]:
+    """Return what the exact posterior scores on questions about nodes; nothing where the data set knows none.
+
+    Each node's own picture is hidden, all else is seen: `ceiling.accuracy` and `ceiling.bits` of the true answers.
+    """
+    posterior = getattr(dataset, "posterior", None)
+    names: Mapping[str, tuple[str, ...]] = getattr(dataset, "names", {})
+    if posterior is None or not asked or any(sample.meta.get("kind") not in names for sample in asked):
+        return {}
+    known = {kind: posterior(kind) for kind in {sample.meta["kind"] for sample in asked}}
+    right, bits = [], []
+    for sample in asked:
+        kind, node = sample.meta["kind"], int(sample.meta["item"])
+        answer = names[kind].index(str(sample.meta["answer"]))
+        right.append(float(int(known[kind][node].argmax()) == answer))
+        bits.append(-float(known[kind][node, answer].log2()))
+    nodes = nodes_of(asked)
+    return {
+        "ceiling.accuracy": Scores(torch.tensor(right), nodes),
+        "ceiling.bits": Scores(torch.tensor(bits), nodes),
+    }
+
+
 def _scores(model: Any, asked: Sequence[Sample], drawn: Sequence[Sample], seed: int) -> dict[str, Scores]:
     from mmgraph import generation
 
@@ -121,12 +145,11 @@ def _scores(model: Any, asked: Sequence[Sample], drawn: Sequence[Sample], seed: 
         found |= _of_kinds(found["accuracy"], [str(sample.meta.get("kind")) for sample in asked])
         spent = losses.sums(model, asked, seed)
         head = head_of(model, asked)
-        found["bits"] = Scores(spent[head][0, :, 0] / math.log(2), nodes_of(asked))
+        found["bits"] = Scores(losses.bits(spent[head]), nodes_of(asked))
     if drawn:
         head = head_of(model, drawn)
         spent = losses.sums(model, drawn, seed)
-        means = (spent[head][..., 0] / spent[head][..., 1].clamp_min(1)).mean(0)
-        found["denoising"] = Scores(means, nodes_of(drawn))
+        found["denoising"] = Scores(losses.averages(spent[head]).mean(0), nodes_of(drawn))
     return found
 
 

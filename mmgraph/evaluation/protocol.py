@@ -17,7 +17,7 @@ from mmgraph import registry
 from mmgraph.configured import instantiate
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError, UsageError
-from mmgraph.evaluation import examples, files, items, measuring, nodes, record, schema, showing
+from mmgraph.evaluation import examples, files, items, measuring, nodes, record, requested, schema, showing
 from mmgraph.evaluation.examples import Caption, Question
 from mmgraph.evaluation.measuring import SAMPLES, Material
 from mmgraph.metrics import PictureMetric, TextMetric, installed
@@ -104,7 +104,7 @@ def evaluate(
         )
     )
     if nodes.graph_of(dataset) is not None:
-        notes.append("Nodes of a graph are scored with their neighbourhoods (section graph); nothing was drawn.")
+        notes.append("Nodes of a graph are scored and drawn with their neighbourhoods; answers stand in section graph.")
     tell("writing the report")
     found = {
         **record.about(folder, config, dataset, model, split=split, command=command),
@@ -113,12 +113,15 @@ def evaluate(
         "generation": done.generation,
         "reconstruction": done.reconstruction,
         "captioning": done.captioning,
+        requested.SECTION: done.requested,
         "losses": {
             task: {name: loss.entry(seed) for name, loss in heads.items()} for task, heads in done.missed.items()
         },
         "graph": nodes.section(done.graph, seed),
         "data": record.data(config, dataset, split, (captions, asked), compared=len(training)),
-        "legend": record.legend(measures, done.generation, done.reconstruction, done.captioning),
+        "legend": record.legend(
+            measures, done.generation, *done.requested.values(), done.reconstruction, done.captioning
+        ),
         "evaluation": {
             "seconds": round(time.perf_counter() - began, 2),
             "seed": seed,
@@ -133,7 +136,8 @@ def evaluate(
     files.write(folder / files.METRICS, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     told_apart = items.collect(done.drawn, done.answers, done.missed, done.graph)
     files.write(folder / items.FILE, json.dumps(told_apart, ensure_ascii=False, allow_nan=False) + "\n")
-    files.write(folder / files.EXAMPLES, json.dumps(showing.choose(done.drawn, done.answers), ensure_ascii=False))
+    shown = showing.choose(done.drawn, done.answers, done.looked)
+    files.write(folder / files.EXAMPLES, json.dumps(shown, ensure_ascii=False))
     write_report(folder)
     return found
 
@@ -205,7 +209,8 @@ def _material(dataset: Dataset, split: Split) -> tuple[dict[str, list[Caption]],
     captions = {population: examples.captions(dataset, name, SAMPLES) for population, name in splits.items()}
     asked = {population: examples.questions(dataset, name, SAMPLES) for population, name in splits.items()}
     for population, name in splits.items():
-        others = [task for task, weight in dataset.tasks.items() if weight > 0 and task not in examples.TASKS]
+        usual = () if nodes.graph_of(dataset) is not None else examples.TASKS  # questions about nodes need no picture
+        others = [task for task, weight in dataset.tasks.items() if weight > 0 and task not in usual]
         texts = any(dataset.evaluation(name, task, 1) for task in others)
         if not (captions[population] or asked[population] or texts):
             raise RunError(

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmgraph.datasets import Dataset, Split
 from mmgraph.errors import RunError
-from mmgraph.evaluation import autoencoding, machine, schema
+from mmgraph.evaluation import autoencoding, machine, requested, schema
 from mmgraph.evaluation.curves import number
 from mmgraph.metrics import PictureMetric, TextMetric
 
@@ -73,7 +73,7 @@ def legend(
     """Return what each score of the tables means, in the metrics' order."""
     meanings = {name: meaning for metric in metrics for name, meaning in metric.meanings.items()}
     used = {name for table in tables for scores in table.values() for name in scores}
-    meanings = {**meanings, **autoencoding.meanings(sorted(used))}
+    meanings = {**meanings, **requested.MEANINGS, **autoencoding.meanings(sorted(used))}
     return {name: asdict(meaning) for name, meaning in meanings.items() if name in used}
 
 

@@ -34,6 +34,7 @@ def render(run: Path, metrics: Mapping[str, Any], shown: Mapping[str, Any]) -> s
             _headline(metrics),
             _sheets(metrics, shown["drawings"]),
             _answers(shown["answers"]),
+            _neighbourhoods(shown["neighbourhoods"]),
             _curves(run),
             _numbers(metrics),
             _made(run, metrics),
@@ -161,6 +162,13 @@ def _sheets(metrics: Mapping[str, Any], drawings: Mapping[str, Any]) -> str:
             said = f"{len(rows)} of {whole}, in the fixed order of the evaluation"
             parts.append(f'<h3>{title} <span class="faint">{said}</span></h3>')
             parts.append(tables.sheet(rows, metrics["legend"], made))
+    for name, rows in drawings.items():
+        task, _, population = name.partition(".")
+        if population:
+            title = (
+                f'{tables.POPULATIONS[population]} <span class="faint">task {escape(task)}: given, drawn, true</span>'
+            )
+            parts.append(f"<h3>{title}</h3>{tables.sheet(rows, metrics['legend'], made)}")
     if made == "drawn":
         return _section("What it drew", parts, "Above: drawn from the caption. Below: the true picture.")
     return _section("What came back", parts, "Above: after the tokenizer. Below: the true picture.")
@@ -172,6 +180,15 @@ def _answers(answers: Mapping[str, Any]) -> str:
         if answers.get(population):
             parts.append(f"<h3>{tables.POPULATIONS[population]}</h3>{tables.answers(answers[population])}")
     return _section("Names and answers", parts, "Each picture with what was asked and what the model said.")
+
+
+def _neighbourhoods(drawn: Sequence[str]) -> str:
+    """Return the pictures of neighbourhoods; they are SVG elements that the evaluation made."""
+    said = (
+        "Held-out nodes, the first of each task, with what the model may read of them. A green disc: without this "
+        "neighbour the answer costs more. An orange one: it costs less."
+    )
+    return _section("Neighbourhoods", [f'<div class="curves">{svg}</div>' for svg in drawn], said)
 
 
 def _curves(run: Path) -> str:
@@ -194,6 +211,10 @@ def _numbers(metrics: Mapping[str, Any]) -> str:
             parts.append(tables.scored(f"Drawing, {title.lower()}", scores, legend))
         if metrics["reconstruction"].get(population):
             alone += tables.scored(title, metrics["reconstruction"][population], legend)
+    for task, populations in metrics.get("drawing", {}).items():
+        for population, scores in populations.items():
+            title = f"Drawing, task {task}, {tables.POPULATIONS[population].lower()}"
+            parts.append(tables.scored(title, scores, legend))
     if alone:
         folded = f"<details><summary>The image tokenizer alone</summary>{alone}</details>"
         parts.append(folded if metrics["generation"] else alone)

@@ -56,6 +56,7 @@ METRICS: dict[str, Any] = {
     "generation": POPULATIONS,
     "reconstruction": POPULATIONS,
     "captioning?": POPULATIONS,
+    "drawing?": {"*": POPULATIONS},
     "losses?": {"*": {"*": {"value": Number, "n": int, "ci95": [Number], "by_time": {"*": Number}}}},
     "graph": {"*": object},
     "training": {

@@ -33,7 +33,7 @@ def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]], above: str = "dr
     """
     from PIL import Image, ImageDraw
 
-    blocks = [(TITLES.get(name, name), rows[: COLUMNS * ROWS]) for name, rows in drawings.items() if rows]
+    blocks = [(_title(name), rows[: COLUMNS * ROWS]) for name, rows in drawings.items() if rows]
     columns = min(COLUMNS, max(len(rows) for _, rows in blocks))
     row_height = 2 * PICTURE + 2 + 14 * _CAPTION_LINES + 16
     heights = [_HEADER + -(-len(rows) // columns) * row_height for _, rows in blocks]
@@ -59,6 +59,13 @@ def render(drawings: Mapping[str, Sequence[Mapping[str, Any]]], above: str = "dr
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _title(name: str) -> str:
+    """Return the title of a population, or of one of a task (`move.unseen`)."""
+    task, _, population = name.rpartition(".")
+    title = TITLES.get(population, population)
+    return f"{title}, task {task}" if task else title
 
 
 def caption_lines(caption: str) -> list[str]:

@@ -16,8 +16,10 @@ from typing import Any
 from torch import Tensor
 
 from mmgraph.errors import RunError
+from mmgraph.evaluation import neighbourhood_picture
 from mmgraph.evaluation.drawing import Drawings
 from mmgraph.evaluation.examples import fingerprint
+from mmgraph.evaluation.neighbourhoods import NeighbourhoodView
 from mmgraph.evaluation.understanding import Answer
 
 DRAWINGS = 40
@@ -27,12 +29,15 @@ PICTURES = {"trained": 6, "unseen": 12}
 
 
 def choose(
-    drawings: Mapping[str, Drawings], answers: Mapping[str, Sequence[Answer]]
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Return the examples as samples.json holds them, pictures as data URIs of PNG files."""
+    drawings: Mapping[str, Drawings],
+    answers: Mapping[str, Sequence[Answer]],
+    looked: Sequence[NeighbourhoodView] = (),
+) -> dict[str, Any]:
+    """Return the examples as samples.json holds them: pictures as data URIs of PNG files, neighbourhoods as SVG."""
     return {
         "drawings": {population: _drawings(drawn) for population, drawn in drawings.items()},
         "answers": {population: _answers(given)[: PICTURES[population]] for population, given in answers.items()},
+        "neighbourhoods": [neighbourhood_picture.as_svg(view) for view in looked],
     }
 
 
@@ -43,10 +48,14 @@ def read(path: Path) -> dict[str, Any]:
         RunError: If it is damaged.
     """
     if not path.is_file():
-        return {"drawings": {}, "answers": {}}
+        return {"drawings": {}, "answers": {}, "neighbourhoods": []}
     try:
         shown = json.loads(path.read_text(encoding="utf-8"))
-        return {"drawings": dict(shown["drawings"]), "answers": dict(shown["answers"])}
+        return {
+            "drawings": dict(shown["drawings"]),
+            "answers": dict(shown["answers"]),
+            "neighbourhoods": list(shown["neighbourhoods"]),
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); evaluate the run again.") from error
 
@@ -76,10 +85,11 @@ def _drawings(drawn: Drawings) -> list[dict[str, Any]]:
     for index, caption in enumerate(drawn.captions[:DRAWINGS]):
         rows.append(
             {
-                "caption": caption.text,
+                "caption": caption.request,
                 "concept": caption.concept,
                 "drawn": data_uri(drawn.drawn[index]),
                 "true": data_uri(caption.picture),
+                **({"given": data_uri(caption.shown)} if caption.shown is not None else {}),
                 "scores": {name: float(values[index]) for name, values in drawn.per_picture.items()},
             }
         )

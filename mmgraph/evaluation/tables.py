@@ -10,6 +10,7 @@ from mmgraph.evaluation.showing import readable
 
 POPULATIONS = {"trained": "Trained concepts", "unseen": "Unseen concepts"}
 BASELINES = {
+    "given_picture": "Given picture, unchanged",
     "nearest_caption": "Nearest caption",
     "mean_picture": "Mean picture",
     "real": "Real pictures",
@@ -120,11 +121,16 @@ def sheet(
     for row in rows:
         caption = escape(readable(row["caption"]))
         items += (
-            f'<li><figure><img class="drawn" src="{row["drawn"]}" alt="{made.capitalize()}: {caption}">'
+            f"<li><figure>{_given(row)}"
+            f'<img class="drawn" src="{row["drawn"]}" alt="{made.capitalize()}: {caption}">'
             f'<img class="true" src="{row["true"]}" alt="True picture: {caption}">'
             f"<figcaption>{caption}{_reached(row['scores'], headline, legend)}</figcaption></figure></li>"
         )
     return f'<ul class="sheet">{items}</ul>'
+
+
+def _given(row: Mapping[str, Any]) -> str:
+    return f'<img class="given" src="{row["given"]}" alt="Given picture">' if row.get("given") else ""
 
 
 def answers(pictures: Iterable[Mapping[str, Any]]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmgraph.datasets import Dataset, Split
-from mmgraph.evaluation.nodes import graph_of
+from mmgraph.evaluation.nodes import ceiling, graph_of
 from mmgraph.sequence import Sample
 
 PICTURES = 200
@@ -47,9 +46,9 @@ def yardsticks(dataset: Dataset, split: Split) -> dict[str, dict[str, float]]:
             copied.append((Counter(told).most_common(1)[0][0] if told else usual) == answer)
         found["majority"] = {"accuracy": sum(majority) / len(majority)}
         found["neighbour copy"] = {"accuracy": sum(copied) / len(copied)}
-        ceiling = _ceiling(dataset, asked)
-        if ceiling is not None:
-            found["ceiling"] = {"accuracy": ceiling}
+        best = ceiling(dataset, asked)
+        if best:
+            found["ceiling"] = {"accuracy": float(best["ceiling.accuracy"].values.mean())}
     drawn = [node for node in dataset.items(split) if bool(graph.present["image"][node])][:PICTURES]
     training = [node for node in dataset.items("train") if bool(graph.present["image"][node])]
     if drawn and training:
@@ -73,17 +72,3 @@ def _answers(samples: list[Sample]) -> dict[Any, dict[int, str]]:
 
 def _mean(dataset: Dataset, nodes: list[int]) -> Tensor:
     return torch.stack([dataset.picture(node).float() / 255 for node in nodes]).mean(0)
-
-
-def _ceiling(dataset: Dataset, asked: list[Sample]) -> float | None:
-    """Return how often the most likely value is right, None where the data set knows no posterior."""
-    posterior = getattr(dataset, "posterior", None)
-    names: Mapping[str, tuple[str, ...]] = getattr(dataset, "names", {})
-    if posterior is None or any(sample.meta.get("kind") not in names for sample in asked):
-        return None
-    best = {kind: posterior(kind).argmax(1) for kind in {sample.meta["kind"] for sample in asked}}
-    right = [
-        names[sample.meta["kind"]][int(best[sample.meta["kind"]][int(sample.meta["item"])])] == sample.meta["answer"]
-        for sample in asked
-    ]
-    return sum(right) / len(right)

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from mmgraph.configured import Configured
-from mmgraph.errors import UsageError
+from mmgraph.errors import UsageError, nearest
 from mmgraph.graph_encoders import GraphEncoder
 from mmgraph.graph_fusion import FusedGraphEncoder
 from mmgraph.graph_injectors import GraphInjector, NodeTokens
 from mmgraph.graph_samplers import GraphSampler
 from mmgraph.models.graph_control import GraphControl
-from mmgraph.models.graph_input import Contents, GraphInput, prepare
+from mmgraph.models.graph_input import MODALITIES, Contents, GraphInput, prepare
 from mmgraph.models.graph_spans import has_graph, insert, write_out
 from mmgraph.processors import Processor
 from mmgraph.sequence import Sample, Segment, Span
@@ -42,10 +42,11 @@ class GraphContext(Configured, nn.Module):
         fusion: How texts and pictures meet in the encoder, as in `FusedGraphEncoder`.
         control: What is changed in the graph, for arms of an experiment; None: nothing.
         relations: Names of the graph's relations, which the parts are built for; None: those of the training data.
+        modalities: What is read of nodes, `text` or `image`; None: both. A sampler may choose by either.
         max_degree: Of a node with more edges only so many, drawn by hash, are looked at.
 
     Raises:
-        UsageError: If parts do not fit.
+        UsageError: If parts do not fit, or a modality is unknown.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class GraphContext(Configured, nn.Module):
         fusion: Literal["early", "per_modality", "experts"] = "early",
         control: GraphControl | None = None,
         relations: list[str] | None = None,
+        modalities: list[str] | None = None,
         max_degree: int = 512,
     ) -> None:
         super().__init__()
@@ -65,16 +67,15 @@ class GraphContext(Configured, nn.Module):
                 f"the graph injector {type(injector).__name__} reads the tokens of a graph encoder; name one, "
                 "such as mmgraph.graph_encoders.rgcn, as `encoder` of the graph part."
             )
-        if sampler.needs_attributes:
-            raise UsageError(
-                f"the graph sampler {type(sampler).__name__} chooses by features that a model does not make before it "
-                "is trained; take one that reads edges only, such as mmgraph.graph_samplers.ppr."
-            )
+        for name in modalities or ():
+            if name not in MODALITIES:
+                raise UsageError(f"a graph part cannot read '{name}' of nodes. {nearest(name, MODALITIES)}")
         self.sampler = sampler
         self.injector = injector
         self.encoder = FusedGraphEncoder(encoder, fusion) if encoder is not None and injector.encodes else None
         self.control = control or GraphControl()
         self.relations = list(relations) if relations is not None else None
+        self.modalities = list(modalities) if modalities is not None else None
         self.max_degree = max_degree
 
     # -- building -------------------------------------------------------------------------------------------
@@ -96,8 +97,11 @@ class GraphContext(Configured, nn.Module):
         self.relations = list(node.graph.relations)
         self.remember(relations=self.relations)
 
-    def build(self, processor: Processor, dim: int, condition_dim: int) -> None:
+    def build(self, processor: Processor, dim: int, condition_dim: int, *, embedding_std: float = 1.0) -> None:
         """Create the parameters, for contents as the processor reads context.
+
+        The injector's embeddings, of hop and relation, start at the deviation of the model's: beside vectors of
+        deviation 1 the contents of a node are next to nothing.
 
         Raises:
             UsageError: If the relations are not known.
@@ -110,6 +114,10 @@ class GraphContext(Configured, nn.Module):
             (span, *_) = processor.expand([Segment(modality, None)], "ask", False)
             self.spans[modality] = span
         self.injector.build(dim, condition_dim, len(self.relations))
+        with torch.no_grad():
+            for table in self.injector.modules():
+                if isinstance(table, nn.Embedding) and embedding_std != 1:
+                    table.weight.mul_(embedding_std)
         if self.injector.place == "condition":
             self.null = nn.Parameter(torch.zeros(condition_dim))
         if self.encoder is not None:
@@ -135,14 +143,21 @@ class GraphContext(Configured, nn.Module):
             training: Whether contents of held-out nodes are hidden.
         """
         given = prepare(
-            self.sampler, self.control, samples, spans, training=training, max_degree=self.max_degree
+            self.sampler,
+            self.control,
+            samples,
+            spans,
+            training=training,
+            max_degree=self.max_degree,
+            modalities=self.modalities,
         )
         if given is None:
             return samples, spans, None
-        if self.injector.linearises:
-            samples, spans = write_out(self.processor, given, samples, spans)
-        else:
+        if self.injector.encodes:
             given.fill(self.spans, tokenize)
+        if self.injector.linearises:
+            leading = self.injector.leading > 0
+            samples, spans = write_out(self.processor, given, samples, spans, leading=leading)
         given.number(spans, self.injector)
         return samples, spans, given
 

@@ -20,6 +20,7 @@ from mmgraph.graph_injectors import GraphInjector
 from mmgraph.graph_samplers import GraphSampler
 from mmgraph.graphs import GraphNode, MultimodalGraph
 from mmgraph.leaks import hide_held_out, hide_targets
+from mmgraph.models.graph_attributes import neighbours
 from mmgraph.models.graph_control import GraphControl, view
 from mmgraph.sequence import Sample, Span
 
@@ -99,10 +100,14 @@ class GraphInput:
             self.contents[modality] = Contents(tokens, mask, at)
 
     def number(self, spans: Sequence[list[Span]], injector: GraphInjector) -> None:
-        """Say which tokens each graph span is: all of its node, or, of neighbours written out, one marker each."""
+        """Say which tokens each graph span is: all of its node, or, of neighbours written out, one marker each.
+
+        Tokens that lead are the first span's of their node.
+        """
         counts = self.batch.neighbourhood.valid.sum(1).tolist()
         width = injector.num_tokens(self.batch.neighbour.shape[1])
         row_of = {segment: row for row, segment in enumerate(self.segments)}
+        first = injector.leading
         used = [0] * len(counts)
         for s, own in enumerate(spans):
             for number, span in enumerate(own):
@@ -110,8 +115,9 @@ class GraphInput:
                     continue
                 row = row_of[s, span.item]
                 if injector.linearises:
-                    self.numbers[s, number] = torch.tensor([row * width + used[row]])
-                    used[row] += 1
+                    size = first if first and not used[row] else 1
+                    self.numbers[s, number] = row * width + used[row] + torch.arange(size)
+                    used[row] += size
                 else:
                     self.numbers[s, number] = row * width + torch.arange(injector.num_tokens(counts[row]))
 
@@ -124,12 +130,15 @@ def prepare(
     *,
     training: bool,
     max_degree: int,
+    modalities: Sequence[str] | None = None,
 ) -> GraphInput | None:
     """Return the small graphs of a batch, None where no sample has a graph to be read.
 
     What any sample of the batch asks for (`GraphNode.hidden`) is hidden wherever the batch shows that node, and the
     edges that any asks for (`GraphNode.without`) are taken out before neighbours are drawn. In training, contents of
     held-out nodes are hidden too. Where a sample's own text or picture was dropped, its node does not show it either.
+    A sampler that chooses by contents is shown no more than this. With `modalities`, only these are read of the nodes
+    that were chosen.
 
     Raises:
         UsageError: If a batch has nodes of several graphs.
@@ -155,7 +164,22 @@ def prepare(
         adjacency = adjacency.without(torch.tensor(pairs).t())
     nodes = torch.tensor([node.node for node in seen])
     seeds = torch.tensor([node.seed for node in seen])
-    found = sampler.sample(adjacency, nodes, seed=seeds, classes=shown.classes if sampler.needs_classes else None)
+    targets = {name: torch.tensor([n.node for n in asked if name in n.hidden], dtype=torch.long) for name in MODALITIES}
+    lost = {name: torch.tensor([_drops(spans[s], name) for s, _ in segments]) for name in MODALITIES}
+
+    def readable_of(modality: str, members: Tensor) -> Tensor:
+        found = hide_targets(graph.present[modality][members], members, targets[modality])
+        if training and graph.splits:
+            found = hide_held_out(found, members, graph.splits, seen=("train",))
+        if control.modalities is not None and modality not in control.modalities:
+            found = torch.zeros_like(found)
+        return found
+
+    left_out = [
+        frozenset(name for name in MODALITIES if name in node.hidden or bool(lost[name][row]))
+        for row, node in enumerate(seen)
+    ]
+    found = neighbours(sampler, adjacency, nodes, seeds, graph, left_out, readable_of, classes=shown.classes)
     batch = collate(adjacency, nodes, found, max_degree=max_degree)
     own = torch.zeros(len(batch.place), dtype=torch.bool)
     own[batch.seed] = True
@@ -169,9 +193,8 @@ def prepare(
     key = members * 2 + silent
     dropped = {}
     for modality in MODALITIES:
-        rows = [_drops(spans[s], modality) for s, _ in segments]
         dropped[modality] = torch.zeros_like(own)
-        dropped[modality][batch.seed] = torch.tensor(rows)
+        dropped[modality][batch.seed] = lost[modality]
         key = key * 2 + dropped[modality]
     _, rows = torch.unique(key, return_inverse=True)
     count = int(rows.max()) + 1
@@ -179,14 +202,8 @@ def prepare(
     contents = members[at]
     readable = {}
     for modality in MODALITIES:
-        seen_here = graph.present[modality][contents] & ~silent[at] & ~dropped[modality][at]
-        targets = torch.tensor([node.node for node in asked if modality in node.hidden], dtype=torch.long)
-        seen_here = hide_targets(seen_here, contents, targets)
-        if training and graph.splits:
-            seen_here = hide_held_out(seen_here, contents, graph.splits, seen=("train",))
-        if control.modalities is not None and modality not in control.modalities:
-            seen_here = torch.zeros_like(seen_here)
-        readable[modality] = seen_here
+        shows = readable_of(modality, contents) & ~silent[at] & ~dropped[modality][at]
+        readable[modality] = shows if modalities is None or modality in modalities else torch.zeros_like(shows)
     owners = torch.full((len(samples),), -1)
     for row, (s, _) in enumerate(segments):
         owners[s] = row

@@ -50,9 +50,16 @@ def insert(
 
 
 def write_out(
-    processor: Processor, given: GraphInput, samples: Sequence[Sample], spans: Sequence[list[Span]]
+    processor: Processor,
+    given: GraphInput,
+    samples: Sequence[Sample],
+    spans: Sequence[list[Span]],
+    *,
+    leading: bool = False,
 ) -> tuple[list[Sample], list[list[Span]]]:
     """Return samples and spans with each graph span replaced by its neighbours: a marker and contents of each.
+
+    With `leading`, one more graph span stands before them.
 
     The new segments stand behind the others, so that spans which are there keep their numbers.
     """
@@ -62,7 +69,7 @@ def write_out(
     for row, (s, item) in enumerate(given.segments):
         segments = list(samples[s].segments)
         marker = next(span for span in spans[s] if span.item == item and span.modality == "graph")
-        written: list[Span] = []
+        written: list[Span] = [marker] if leading else []
         for place in places[row][1 : 1 + valid[row]]:
             held = [(modality, given.content(modality, place)) for modality in MODALITIES]
             new = [Segment(modality, content) for modality, content in held if content is not None]

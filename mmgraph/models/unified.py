@@ -183,7 +183,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         self.positions = builder.positions
         self.queries = builder.queries
         if self.graph is not None:
-            self.graph.build(self.processor, self.dim, self.condition_dim)
+            self.graph.build(self.processor, self.dim, self.condition_dim, embedding_std=self.embedding_std)
         if self.condition_dim:
             self.time_embedding = TimeEmbedding(self.condition_dim)
         self.blocks = nn.ModuleList()

@@ -42,7 +42,9 @@ class GraphInjectorSuite(Suite):
         if injector.place == "condition":
             expect(set(counts) == {1}, f"`place` is condition, so one vector a node is needed, not {counts}.")
         if injector.linearises:
-            expect(counts == list(range(NEIGHBOURS + 1)), f"it `linearises`: one marker a neighbour, not {counts}.")
+            first = injector.leading
+            wanted = [first + m for m in range(NEIGHBOURS + 1)]
+            expect(counts == wanted, f"it `linearises`: {first} leading and one marker a neighbour, not {counts}.")
 
     def check_rows(self) -> None:
         """A node's tokens depend on its own row alone."""

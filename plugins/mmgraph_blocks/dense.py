@@ -7,12 +7,11 @@ level as in DiT (Peebles and Xie 2023, arXiv 2212.09748), evaluated once per pic
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmgraph.blocks import Block
 from mmgraph.cache import LayerCache
 from mmgraph.sequence import MultimodalSequence
-from mmgraph_blocks.layer import TimeInLayer, attend, check_heads, gated, inner_width, modulation
+from mmgraph_blocks.layer import TimeInLayer, attend, check_heads, dropped, gated, inner_width, modulation, normalised
 
 
 class DenseBlock(Block):
@@ -55,10 +54,8 @@ class DenseBlock(Block):
         """
         check_heads(self.num_heads, dim)
         inner = inner_width(dim, self.mlp_ratio)
-        self.attention_norm = nn.RMSNorm(dim, elementwise_affine=False)  # the matrix that follows can hold a gain
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim, bias=False)
-        self.mlp_norm = nn.RMSNorm(dim, elementwise_affine=False)
         self.gate_and_up = nn.Linear(dim, 2 * inner, bias=False)
         self.down = nn.Linear(inner, dim, bias=False)
         if condition_dim:
@@ -69,9 +66,9 @@ class DenseBlock(Block):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the hidden states after attention and feed-forward; no auxiliary loss."""
         time = TimeInLayer(self, sequence)
-        read = self.query_key_value(time.read(self.attention_norm(hidden), 0))
+        read = self.query_key_value(time.read(normalised(hidden), 0))
         mixed = self.attention_output(attend(read, self.num_heads, sequence, cache))
-        hidden = hidden + time.gate(F.dropout(mixed, self.dropout, self.training), 0)
-        read = time.read(self.mlp_norm(hidden), 1)
+        hidden = hidden + time.gate(dropped(mixed, self.dropout, self.training), 0)
+        read = time.read(normalised(hidden), 1)
         changed = gated(read, self.gate_and_up.weight, self.down.weight)
-        return hidden + time.gate(F.dropout(changed, self.dropout, self.training), 1), {}
+        return hidden + time.gate(dropped(changed, self.dropout, self.training), 1), {}

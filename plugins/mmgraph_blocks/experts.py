@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmgraph.cache import LayerCache
 from mmgraph.sequence import MultimodalSequence
-from mmgraph_blocks.layer import TimeInLayer, attend, gated, inner_width
+from mmgraph_blocks.layer import TimeInLayer, attend, dropped, gated, inner_width, normalised
 
 
 class Expert(nn.Module):
@@ -131,9 +130,9 @@ def run(
     def each(read: Tensor, layers: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
         return routes.apply(read.reshape(-1, dim), layers).view(*read.shape[:2], -1)
 
-    read = time.read(F.rms_norm(hidden, (dim,)), 0)
+    read = time.read(normalised(hidden), 0)
     mixed = attend(each(read, [own.query_key_value for own in experts]), num_heads, sequence, cache)
     mixed = each(mixed, [own.attention_output for own in experts])
-    hidden = hidden + time.gate(F.dropout(mixed, dropout, block.training), 0)
-    changed = each(time.read(F.rms_norm(hidden, (dim,)), 1), [own.feed_forward for own in experts])
-    return hidden + time.gate(F.dropout(changed, dropout, block.training), 1)
+    hidden = hidden + time.gate(dropped(mixed, dropout, block.training), 0)
+    changed = each(time.read(normalised(hidden), 1), [own.feed_forward for own in experts])
+    return hidden + time.gate(dropped(changed, dropout, block.training), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,10 +43,22 @@ def attend(
     return mixed.transpose(1, 2).reshape(rows, length, width // 3)
 
 
+def normalised(hidden: Tensor) -> Tensor:
+    """Return RMSNorm over the width, without a gain: the matrix that follows can hold it."""
+    return F.rms_norm(hidden, hidden.shape[-1:])
+
+
+def dropped(change: Tensor, dropout: float, training: bool) -> Tensor:
+    """Return dropout of what a layer adds; free where there is none, which a word at a time notices."""
+    return F.dropout(change, dropout) if training and dropout else change
+
+
 def gated(read: Tensor, gate_and_up: Tensor, down: Tensor) -> Tensor:
     """Return a SwiGLU feed-forward: `down (silu(gate x) * up x)`."""
-    # two products of one matrix: splitting one product would cost a copy of its whole gradient
-    gate, up = (F.linear(read, weight) for weight in gate_and_up.chunk(2))
+    if torch.is_grad_enabled():  # two products: splitting one would cost a copy of its whole gradient
+        gate, up = (F.linear(read, weight) for weight in gate_and_up.chunk(2))
+    else:
+        gate, up = F.linear(read, gate_and_up).chunk(2, dim=-1)
     return F.linear(F.silu(gate) * up, down)
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmgraph.blocks import Block
 from mmgraph.cache import LayerCache
 from mmgraph.errors import UsageError
 from mmgraph.sequence import MODALITIES, Layout, MultimodalSequence
 from mmgraph_blocks.experts import Routes
-from mmgraph_blocks.layer import TimeInLayer, attend, check_heads, gated, inner_width, modulation
+from mmgraph_blocks.layer import TimeInLayer, attend, check_heads, dropped, gated, inner_width, modulation, normalised
 
 
 class FeedForward(nn.Module):
@@ -42,6 +41,9 @@ class TopKMoEBlock(Block):
     \[ y = \sum_{e \in \mathrm{top}_k(p)} \frac{p_e}{\sum_{e'} p_{e'}}\,\mathrm{FFN}_e(x), \qquad
        p = \mathrm{softmax}(W_r x) \]
 
+    Without `normalized` the weights are the \(p_e\) themselves. With one expert a position (Switch) that is the only
+    way for the task to train the router: \(p_e / p_e\) is 1 whatever it says.
+
     Two auxiliary losses, summed over the layers and logged as `balance` and `router_z` with their weights in them:
 
     \[ L_{balance} = w_b\, N \sum_{e=1}^{N} f_e P_e, \qquad
@@ -57,6 +59,7 @@ class TopKMoEBlock(Block):
         num_heads: Attention heads; must divide the model width.
         num_experts: Feed-forwards N.
         top_k: How many of them each position meets.
+        normalized: Whether the weights of the chosen experts sum to 1 (Mixtral) or are their probabilities (Switch).
         mlp_ratio: Hidden width of one expert over the model width, before the 2/3 of a gated unit. The active
             parameters are those of a dense block of `top_k` times this ratio.
         balance_weight: The w_b above; 0: off.
@@ -68,7 +71,8 @@ class TopKMoEBlock(Block):
 
     Reference:
         Jiang et al., Mixtral of Experts, 2024 (arXiv 2401.04088).
-        Fedus et al., Switch Transformers, 2022 (arXiv 2101.03961; load balancing).
+        Fedus et al., Switch Transformers, 2022 (arXiv 2101.03961; load balancing, one
+            expert a position).
         Zoph et al., ST-MoE: Designing Stable and Transferable Sparse Expert Models, 2022 (arXiv 2202.08906; the
             router's z-loss).
     """
@@ -79,6 +83,7 @@ class TopKMoEBlock(Block):
         num_experts: int = 8,
         *,
         top_k: int = 2,
+        normalized: bool = True,
         mlp_ratio: float = 2.0,
         balance_weight: float = 0.01,
         router_z_weight: float = 0.001,
@@ -90,6 +95,7 @@ class TopKMoEBlock(Block):
         self.num_heads = num_heads
         self.num_experts = num_experts
         self.top_k = top_k
+        self.normalized = normalized
         self.mlp_ratio = mlp_ratio
         self.balance_weight = balance_weight
         self.router_z_weight = router_z_weight
@@ -103,6 +109,7 @@ class TopKMoEBlock(Block):
             self.num_heads,
             self.num_experts,
             top_k=self.top_k,
+            normalized=self.normalized,
             mlp_ratio=self.mlp_ratio,
             balance_weight=self.balance_weight,
             router_z_weight=self.router_z_weight,
@@ -116,10 +123,8 @@ class TopKMoEBlock(Block):
             UsageError: If the heads do not divide the width.
         """
         check_heads(self.num_heads, dim)
-        self.attention_norm = nn.RMSNorm(dim, elementwise_affine=False)
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim, bias=False)
-        self.mlp_norm = nn.RMSNorm(dim, elementwise_affine=False)
         self.router = nn.Linear(dim, self.num_experts, bias=False)
         inner = inner_width(dim, self.mlp_ratio)
         self.experts = nn.ModuleList(FeedForward(dim, inner) for _ in range(self.num_experts))
@@ -143,11 +148,11 @@ class TopKMoEBlock(Block):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the hidden states after attention and the chosen experts, and both auxiliary losses."""
         time = TimeInLayer(self, sequence)
-        read = self.query_key_value(time.read(self.attention_norm(hidden), 0))
+        read = self.query_key_value(time.read(normalised(hidden), 0))
         mixed = self.attention_output(attend(read, self.num_heads, sequence, cache))
-        hidden = hidden + time.gate(F.dropout(mixed, self.dropout, self.training), 0)
-        changed, losses = self._feed_forward(time.read(self.mlp_norm(hidden), 1), sequence.layout)
-        return hidden + time.gate(F.dropout(changed, self.dropout, self.training), 1), losses
+        hidden = hidden + time.gate(dropped(mixed, self.dropout, self.training), 0)
+        changed, losses = self._feed_forward(time.read(normalised(hidden), 1), sequence.layout)
+        return hidden + time.gate(dropped(changed, self.dropout, self.training), 1), losses
 
     def _feed_forward(self, read: Tensor, layout: Layout) -> tuple[Tensor, dict[str, Tensor]]:
         valid = layout.valid
@@ -156,7 +161,9 @@ class TopKMoEBlock(Block):
         logits = self.router(tokens).float()  # (T, N)
         probabilities = logits.softmax(-1)
         weights, chosen = probabilities.topk(self.top_k, dim=-1)  # (T, k)
-        found = self.mix(tokens, chosen, weights / weights.sum(-1, keepdim=True))
+        if self.normalized:
+            weights = weights / weights.sum(-1, keepdim=True)
+        found = self.mix(tokens, chosen, weights)
         self._note(probabilities, chosen, layout, valid)
         losses = {}
         if self.balance_weight:

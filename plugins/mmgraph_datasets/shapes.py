@@ -31,7 +31,8 @@ from mmgraph_datasets.shapes_grammar import (
     caption_entropy,
 )
 from mmgraph_datasets.shapes_oracle import check
-from mmgraph_datasets.shapes_world import COLOURS, MAX_OBJECTS, SHAPES, Scene, render, scene
+from mmgraph_datasets.shapes_shades import CHOICES, REQUESTS, check_movable, give_shades, moved, request
+from mmgraph_datasets.shapes_world import COLOURS, MAX_OBJECTS, PLACES, SHAPES, Scene, render, scene
 
 WORLD = "shapes"
 
@@ -48,18 +49,20 @@ class ShapesDataset(Dataset):
     `probe_companion` (it is there), `probe_adversarial` (it is not, but a ring is: the scenes that `cooccurrence`
     makes rare) and `probe_popular` (neither is); for another shape `probe_present` and `probe_random`.
 
-    Three more tasks are there where they are asked for: `write` gives a caption alone, language modelling with a known
+    Four more tasks are there where they are asked for: `write` gives a caption alone, language modelling with a known
     floor, which `entropy` computes; `guess` gives a question and its answer without the picture, which teaches what
-    the answers to a question are, and no more; `both` gives a caption and its picture, both to be produced.
+    the answers to a question are, and no more; `both` gives a caption and its picture, both to be produced; `move`
+    gives the picture of one thing and `the same at the top left`, and wants this very thing there. With several
+    `shades` no words tell which one it has.
 
-    An item is an int: the number of its scene.
+    An item is an int: the number of its scene; behind all scenes come their things at each of the nine places.
 
     Shapes:
         picture: uint8 `(3, image_size, image_size)`, white background.
 
     Args:
         batch_size: Samples per step and process.
-        tasks: Weight of each task (draw, name, ask, write, guess, both) in training; None: draw, name and ask alike.
+        tasks: Weight of each task (draw, name, ask, write, guess, both, move) in training; None: the first three alike.
         protocol: `random`: each scene by itself; `grouped`: all scenes of the same things (size, colour,
             shape) on one side, wherever the things stand; `compositional`: pairs of colour and shape held
             out, 15 % of them; a scene that shows one is a test scene.
@@ -79,9 +82,14 @@ class ShapesDataset(Dataset):
             place of another thing or as a second. Scenes of val and test stay uniform.
         negative_probes: Share of the training probes that ask for the last of the shapes where a ring is without
             it, in a training scene drawn from all such; the answer is no.
+        shades: Shades of each colour, 1 to 3: lighter, plain and darker, or the first and the last of them. No caption
+            and no question tells them; `check` does.
+        spell_out: Whether `move` has the caption of what it wants written before the picture: what a model must learn
+            to write that has a tool draw for it.
 
     Raises:
-        UsageError: If a number or a kind of question is not among these, or a split has no scenes.
+        UsageError: If a number or a kind of question is not among these, if `move` meets scenes of several things, or a
+            split has no scenes.
 
     Reference:
         Li et al., Evaluating Object Hallucination in Large Vision-Language Models, 2023 (arXiv 2305.10355), for
@@ -91,7 +99,7 @@ class ShapesDataset(Dataset):
     """
 
     protocol_version = PROTOCOL_VERSION
-    supported_tasks = (*Dataset.supported_tasks, "write", "guess", "both")
+    supported_tasks = (*Dataset.supported_tasks, "write", "guess", "both", "move")
 
     def __init__(
         self,
@@ -113,6 +121,8 @@ class ShapesDataset(Dataset):
         evaluation_scenes: int = 200,
         cooccurrence: float = 0.0,
         negative_probes: float = 0.0,
+        shades: int = 1,
+        spell_out: bool = False,
     ) -> None:
         tasks = dict.fromkeys(Dataset.supported_tasks, 1.0) if tasks is None else tasks
         super().__init__(batch_size, tasks, protocol=protocol, seed=seed, steps_per_epoch=steps_per_epoch)
@@ -125,6 +135,7 @@ class ShapesDataset(Dataset):
             ("evaluation_scenes", evaluation_scenes, 1, 10_000_000),
             ("cooccurrence", cooccurrence, 0, 1),
             ("negative_probes", negative_probes, 0, 1),
+            ("shades", shades, 1, len(CHOICES)),
         ):
             if not low <= value <= high:
                 raise UsageError(f"{name} must be from {low} to {high}, not {value}.")
@@ -136,9 +147,12 @@ class ShapesDataset(Dataset):
         self.world_seed = world_seed
         self.paraphrases = paraphrases
         self.evaluation_scenes = evaluation_scenes
+        self.shades, self.spell_out = shades, spell_out
         self.colours, self.shapes = tuple(COLOURS)[:num_colours], SHAPES[:num_shapes]
         several = {"count", "relation", "hop_colour", "hop_shape"}
         self.questions = [k for k in ANSWERS if k in (questions or USUAL) and (max_objects > 1 or k not in several)]
+        if self.tasks.get("move", 0) > 0:
+            check_movable(max_objects)
         if not self.questions and self.tasks.get("ask", 0) > 0:
             raise UsageError(f"the questions {', '.join(questions or ())} need max_objects of 2 or 3.")
         possible = {*self.colours, *self.shapes, *COUNTS[:max_objects]}
@@ -152,6 +166,7 @@ class ShapesDataset(Dataset):
             for i in range(num_scenes)
         ]
         self.description = f"{num_scenes} generated scenes of 1 to {max_objects} shapes, {image_size} px"
+        self.description += f", {shades} shades a colour" if shades > 1 else ""
         self.pairs = hold_out_evenly(self.colours, self.shapes, WORLD)
         self._items: dict[Split, list[int]] = {split: [] for split in SPLITS}
         for i in range(num_scenes):
@@ -165,6 +180,7 @@ class ShapesDataset(Dataset):
             raise UsageError(f"{num_scenes} scenes leave a split empty ({sizes}); raise num_scenes.")
         self.cooccurrence, self.negative_probes = cooccurrence, negative_probes
         self._lures = self._bias()
+        give_shades(self.scenes, shades, seed=f"{WORLD}:shades:{world_seed}")
         self._pictures = torch.empty(num_scenes, 3, image_size, image_size, dtype=torch.uint8)
         self._drawn = bytearray(num_scenes)
 
@@ -207,7 +223,9 @@ class ShapesDataset(Dataset):
         return self._items[split]
 
     def picture(self, item: int) -> Tensor:
-        """Return the picture of a scene, uint8 `(3, image_size, image_size)`; drawn once."""
+        """Return the picture of a scene, uint8 `(3, image_size, image_size)`; drawn once, unless a thing is moved."""
+        if item >= len(self.scenes):
+            return render(self._scene(item), self.image_size)
         if not self._drawn[item]:
             self._pictures[item] = render(self.scenes[item], self.image_size)
             self._drawn[item] = 1
@@ -215,14 +233,14 @@ class ShapesDataset(Dataset):
 
     def identity(self, item: int) -> str:
         """Return the canonical caption: scenes that share it differ in nothing that words tell."""
-        return canonical(self.scenes[item])
+        return canonical(self._scene(item))
 
     def sample(self, split: Split, item: int, task: str, rng: random.Random) -> Sample:
         """Return one sample; the wording and the question are drawn from `rng`."""
         if task == "draw":
             return self._draw(item, caption(self.scenes[item], rng) if self.paraphrases else None)
-        if task == "write":
-            return self._write(item, rng)
+        if task in ("write", "move"):
+            return self._write(item, rng) if task == "write" else self._move(item, rng)
         if task == "both":
             return self._both(item)
         if task == "guess":
@@ -253,14 +271,8 @@ class ShapesDataset(Dataset):
         for item in self._items[split][: self.evaluation_scenes]:
             if limit is not None and len(found) >= limit:
                 break
-            if task == "draw":
-                found.append(self._draw(item))
-            elif task == "name":
-                found.append(self._name(item))
-            elif task == "both":
-                found.append(self._both(item))
-            elif task == "write":
-                found.append(self._write(item, random.Random(f"{WORLD}:write:{self.world_seed}:{item}")))
+            if task in ("draw", "name", "both", "write", "move"):
+                found.append(getattr(self, f"_{task}")(item))
             elif task in ("ask", "guess"):
                 rng = random.Random(f"{WORLD}:ask:{self.world_seed}:{item}")
                 for kind in self.questions:
@@ -274,7 +286,7 @@ class ShapesDataset(Dataset):
 
     def check(self, item: int, picture: Tensor) -> dict[str, bool]:
         """Return which attributes of scene `item` a drawn picture shows; see `shapes_oracle.check`."""
-        return check(picture, self.scenes[item])
+        return check(picture, self._scene(item), self.shades)
 
     def entropy(self) -> float:
         """Return the exact entropy, in nats, of a caption of the world's training split.
@@ -317,8 +329,12 @@ class ShapesDataset(Dataset):
         return ask(self.scenes[item], kind, rng, absent)
 
     def _meta(self, item: int, **more: Any) -> dict[str, Any]:
-        name = canonical(self.scenes[item])
-        return {"item": item, "concept": self.scenes[item].key, "name": name, **more}
+        pictured = self._scene(item)
+        return {"item": item, "concept": pictured.key, "name": canonical(pictured), **more}
+
+    def _scene(self, item: int) -> Scene:
+        behind, number = divmod(item, len(self.scenes))
+        return moved(self.scenes[number], behind - 1) if behind else self.scenes[number]
 
     def _draw(self, item: int, text: str | None = None) -> Sample:
         text = canonical(self.scenes[item]) if text is None else text
@@ -330,7 +346,21 @@ class ShapesDataset(Dataset):
         segments = (Segment("text", text, target=True), Segment("image", self.picture(item), target=True))
         return Sample(segments, "both", item, self._meta(item, caption=text))
 
-    def _write(self, item: int, rng: random.Random) -> Sample:
+    def _move(self, item: int, rng: random.Random | None = None) -> Sample:
+        drawn = rng or random.Random(f"{WORLD}:move:{self.world_seed}:{item}")
+        place = drawn.choice([k for k, name in enumerate(PLACES) if name != self.scenes[item].things[0].place])
+        wanted = item + (1 + place) * len(self.scenes)
+        said = canonical(self._scene(wanted))
+        segments = (
+            Segment("image", self.picture(item)),
+            Segment("text", request(place, rng if self.paraphrases else None)),
+            *((Segment("text", said, target=True),) if self.spell_out else ()),
+            Segment("image", self.picture(wanted), target=True),
+        )
+        return Sample(segments, "move", item, self._meta(wanted, caption=said))
+
+    def _write(self, item: int, rng: random.Random | None = None) -> Sample:
+        rng = rng or random.Random(f"{WORLD}:write:{self.world_seed}:{item}")
         text = caption(self.scenes[item], rng) if self.paraphrases else canonical(self.scenes[item])
         return Sample((Segment("text", text, target=True),), "write", item, self._meta(item, caption=text))
 
@@ -359,6 +389,8 @@ class ShapesDataset(Dataset):
             for kind in self.questions:
                 for asked in self._questions("train", item, kind, rng):
                     yield from (asked.text, asked.answer)
+        if "move" in self.tasks:
+            yield from REQUESTS
 
 
 def blind(asked: Sample) -> Sample:

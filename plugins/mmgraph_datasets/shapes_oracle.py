@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmgraph_datasets.shapes_shades import nearest_shade
 from mmgraph_datasets.shapes_world import (
     CENTERS,
     COLOURS,
@@ -74,13 +75,17 @@ def read(picture: Tensor) -> list[Reading]:
     return sorted((_match(ink, pieces, i, size) for i in range(len(pieces))), key=lambda t: t.cell)
 
 
-def check(picture: Tensor, scene: Scene) -> dict[str, bool]:
+def check(picture: Tensor, scene: Scene, shades: int = 1) -> dict[str, bool]:
     """Return for each of `ATTRIBUTES` (and `all`) whether the picture shows what the scene says.
 
     Things are paired so that most attributes agree. A missing or surplus thing makes every attribute
-    wrong, `relation` is there where the scene has two things or more.
+    wrong, `relation` is there where the scene has two things or more. In a world of several shades so is `shade`, which
+    is no part of `all`: that is what words tell.
     """
     found, wanted = read(picture), scene.things
+    if shades > 1:  # a shade may lie between two plain colours, and is named more surely among all shades
+        found = [replace(thing, colour=nearest_shade(thing.rgb, shades)[0]) for thing in found]
+    best: Sequence[Reading] = found
     right = dict.fromkeys(("count", "colour", "shape", "size", "place"), len(found) == len(wanted))
     if len(wanted) > 1:
         right["relation"] = right["count"]
@@ -104,6 +109,11 @@ def check(picture: Tensor, scene: Scene) -> dict[str, bool]:
                 for i, j in itertools.combinations(range(len(wanted)), 2)
             )
     right["all"] = all(right.values())
+    if shades > 1:
+        right["shade"] = right["count"] and all(
+            nearest_shade(a.rgb, shades)[1] == nearest_shade(b.rgb, shades)[1]
+            for a, b in zip(best, wanted, strict=True)
+        )
     return right
 
 
@@ -179,7 +189,11 @@ def _match(ink: np.ndarray, pieces: Sequence[np.ndarray], index: int, size: int)
     energy = (projection**2).sum(1)
     best = int(energy.argmax())
     shape, radius, x, y = parameters[best]
+    template = templates[best].numpy()
     colour = np.clip(255 * (1 - projection[best] / norms[best]), 0, 255)
+    # A template a little too large dilutes the colour at its border; cubed, it hardly sees the border.
+    inside = (template**3 @ window.reshape(3, -1).T) / (template**4).sum()
+    rgb = np.clip(255 * (1 - inside / norms[best]), 0, 255)
     center = [(place + 0.5 + offset) / size for place, offset in ((column, x), (row, y))]
     bounds = [(CENTERS[0] + CENTERS[1]) / 2, (CENTERS[1] + CENTERS[2]) / 2]
     cell = int(np.searchsorted(bounds, center[1])) * 3 + int(np.searchsorted(bounds, center[0]))
@@ -191,7 +205,7 @@ def _match(ink: np.ndarray, pieces: Sequence[np.ndarray], index: int, size: int)
         x=center[0],
         y=center[1],
         radius=radius / size,
-        rgb=(int(colour[0]), int(colour[1]), int(colour[2])),
+        rgb=(round(float(rgb[0])), round(float(rgb[1])), round(float(rgb[2]))),
         fit=float(energy[best] / max(float((window**2).sum()), 1e-12)),
     )
 

@@ -20,7 +20,7 @@ from mmgraph.datasets import Protocol, Split
 from mmgraph.errors import UsageError, nearest
 from mmgraph.graphs import GraphNode, MultimodalGraph
 from mmgraph.sequence import Sample, Segment
-from mmgraph_datasets import neighbour_questions, synthetic_posterior, synthetic_world
+from mmgraph_datasets import neighbour_questions, synthetic_oracle, synthetic_posterior, synthetic_world
 from mmgraph_datasets.division import PROTOCOL_VERSION, SPLITS, split_of
 from mmgraph_datasets.graph_dataset import GraphDataset
 from mmgraph_datasets.neighbour_questions import NeighbourQuestions
@@ -221,6 +221,10 @@ class SyntheticGraphDataset(GraphDataset):
     def identity(self, item: int) -> str:
         """Return the true colour and shape of a node."""
         return " ".join(self.names[factor][self.world.values[factor][item]] for factor in FACTORS)
+
+    def check(self, item: int, picture: Tensor) -> dict[str, bool]:
+        """Return whether a picture shows a node's true colour and shape, and both; its own picture need not."""
+        return synthetic_oracle.check(picture, *self.identity(item).split())
 
     def sample(self, split: Split, item: int, task: str, rng: random.Random) -> Sample:
         """Return one sample; the question and the seed of the neighbourhood are drawn from `rng`."""

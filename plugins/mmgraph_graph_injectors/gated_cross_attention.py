@@ -8,7 +8,9 @@ from mmgraph.graph_injectors import GraphInjector, NodeTokens, Relative
 
 
 class GatedCrossAttentionInjector(GraphInjector):
-    """The node's token and those of its neighbours as memory, each neighbour with its hop and relation.
+    r"""The node's token and those of its neighbours as memory, each neighbour with its hop and relation.
+
+    \[ z_u = W\,\mathrm{LayerNorm}(h_u) + P[\mathrm{hop}_u] + R[\mathrm{relation}_u] \]
 
     Needs blocks that cross-attend, such as `mmgraph.blocks.gated_cross_attention`, whose gates start at zero: at step
     0 the model is the one without a graph.
@@ -31,8 +33,9 @@ class GatedCrossAttentionInjector(GraphInjector):
         self.max_hops = max_hops
 
     def build(self, dim: int, condition_dim: int, num_relations: int) -> None:
-        """Create the tables and the projection."""
+        """Create the tables, the norm and the projection."""
         self.relative = Relative(dim, num_relations, self.max_hops)
+        self.norm = nn.LayerNorm(dim)
         self.projection = nn.Linear(dim, dim)
 
     def num_tokens(self, neighbours: int) -> int:
@@ -41,5 +44,5 @@ class GatedCrossAttentionInjector(GraphInjector):
 
     def forward(self, nodes: NodeTokens) -> Tensor:
         """Return the tokens `(N, 1 + M, D)`."""
-        tokens = self.projection(nodes.all[0])
+        tokens = self.projection(self.norm(nodes.all[0]))
         return tokens + nn.functional.pad(self.relative(nodes.neighbourhood), (0, 0, 1, 0))

@@ -51,8 +51,8 @@ class GraphQFormerInjector(GraphInjector):
         if dim % self.num_heads:
             raise UsageError(f"num_heads {self.num_heads} of the graph Q-Former must divide the model width {dim}.")
         self.relative = Relative(dim, num_relations, self.max_hops)
-        self.node_query = nn.Parameter(torch.randn(1, dim))
-        self.graph_queries = nn.Parameter(torch.randn(self.count, dim))
+        self.node_query = nn.Embedding(1, dim)
+        self.graph_queries = nn.Embedding(self.count, dim)
         self.node = Reading(dim, self.num_heads)
         self.graph = Reading(dim, self.num_heads)
         self.mlp = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
@@ -64,10 +64,10 @@ class GraphQFormerInjector(GraphInjector):
     def forward(self, nodes: NodeTokens) -> Tensor:
         """Return the tokens `(N, k, D)`."""
         tokens, valid = nodes.all  # (N, 1 + M, D)
-        read = self.node(self.node_query.expand(len(nodes.contents), 1, -1), nodes.contents, nodes.visible)[:, 0]
+        read = self.node(self.node_query.weight.expand(len(nodes.contents), 1, -1), nodes.contents, nodes.visible)[:, 0]
         related = F.pad(self.relative(nodes.neighbourhood), (0, 0, 1, 0))
         around = tokens + read[nodes.places] + related
-        queries = self.graph_queries.expand(len(tokens), -1, -1)
+        queries = self.graph_queries.weight.expand(len(tokens), -1, -1)
         queries = queries + self.graph(queries, around, valid)
         return queries + self.mlp(queries)
 

@@ -41,9 +41,9 @@ class TokenDenoiser(nn.Module):
     def forward(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         """Return `(..., d)` of states `(..., d)`, times `(...)` and conditions that broadcast to `(..., C)`."""
         angles = time[..., None] * self.rates
-        told = self.time(torch.cat((angles.sin(), angles.cos()), dim=-1)) + self.condition(condition)
-        told = nn.functional.silu(told)  # (..., W)
-        hidden = self.input(state)
+        known = self.condition(condition)
+        told = nn.functional.silu(self.time(torch.cat((angles.sin(), angles.cos()), dim=-1)) + known)  # (..., W)
+        hidden = self.input(state) + known  # where all is noise, the answer is a function of the condition alone
         for modulation, layer in zip(self.modulations, self.layers, strict=True):
             shift, scale, gate = modulation(told).chunk(3, dim=-1)
             hidden = hidden + gate * layer(self.norm(hidden) * (1 + scale) + shift)

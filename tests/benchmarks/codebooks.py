@@ -63,7 +63,7 @@ def measure(dataset: Dataset, size: int, seed: int, steps: int, width: int = 24)
     true = torch.stack([caption.picture for caption in known])
     again, codes = autoencoding.reconstruct(tokenizer, true)
     scores = autoencoding.code_scores(codes, size)
-    oracle = autoencoding.oracle(dataset, "test", known, again)
+    oracle = autoencoding.oracle(dataset, known, again)
     return {
         "tokens": tokenizer.num_tokens,
         "codes": size,

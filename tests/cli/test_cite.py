@@ -36,6 +36,22 @@ def test_a_recipe_cites_mmgraph_the_survey_and_each_part_once(command: Callable[
     assert "kid" not in result.out
 
 
+@pytest.mark.parametrize(
+    ("recipe", "key"),
+    [
+        ("mmgl", "yoon2023multimodal"),
+        ("instructg2i", "jin2024instructg2i"),
+        ("graphgpt_o", "fang2025graphgpto"),
+        ("g_retriever", "he2024gretriever"),
+    ],
+)
+def test_recipes_of_graph_systems_cite_their_paper_first(command: Callable[..., Result], recipe: str, key: str) -> None:
+    result = command("cite", recipe)
+    assert result.status == 0, result.err
+    assert f"% recipe {recipe}\n@misc{{{key}," in result.out
+    assert "has no entry" not in result.out
+
+
 def test_a_file_cites_its_parts_and_names_what_has_no_entry(
     command: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

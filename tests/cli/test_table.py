@@ -20,7 +20,7 @@ def test_a_pipe_gets_every_word_whatever_the_environment_says(monkeypatch: pytes
 
 def test_a_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module.sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(table_module.shutil, "get_terminal_size", lambda: os.terminal_size((70, 24)))
+    monkeypatch.setattr(table_module.shutil, "get_terminal_size", lambda *given, **named: os.terminal_size((70, 24)))
     lines = table(HEAD, [ROW]).splitlines()
     assert max(map(len, lines)) == 70
     assert lines[1].endswith("…")

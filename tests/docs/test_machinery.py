@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,29 @@ def test_a_tutorial_becomes_page_figures_and_notebook_and_runs_once(
     (checkout.sources / "07_small.py").unlink()
     site.tutorials(checkout)
     assert list(checkout.tutorial_pages.iterdir()) == []
+
+
+def test_as_many_run_at_a_time_as_are_asked_for_and_pages_keep_their_order(
+    checkout: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in ("08", "09", "10"):
+        text = f"# %% [markdown]\n# # {number} T\n\n# %%\nx = {number[-1]}\n"
+        (checkout.sources / f"{number}_t.py").write_text(text, encoding="utf-8")
+    both, running_now, most = threading.Barrier(2), [], []
+
+    def execute(read: tutorial.Tutorial) -> running.Outcome:
+        running_now.append(read.number)
+        most.append(len(running_now))
+        if read.number in ("08", "09"):
+            both.wait(20)  # the first is not done before the second has begun
+        running_now.remove(read.number)
+        return running.Outcome(((),), 1.0, 0.1)
+
+    monkeypatch.setattr(running, "execute", execute)
+    pages = site.tutorials(checkout, jobs=2)
+    assert [page for _, page in pages] == [f"tutorials/{number}_t.md" for number in ("08", "09", "10")]
+    assert max(most) == 2
+    assert capsys.readouterr().out.splitlines()[0].startswith("08_t:")
 
 
 def test_the_key_changes_with_the_code_it_uses(checkout: Places) -> None:

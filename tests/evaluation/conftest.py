@@ -118,5 +118,6 @@ def metrics_and_examples() -> tuple[dict, dict]:
                 }
             ]
         },
+        "neighbourhoods": [],
     }
     return metrics, examples

@@ -81,7 +81,7 @@ def test_a_continuous_tokenizer_has_no_codes_to_count(make_run):
 def test_numbers_are_what_they_say():
     dataset, tokenizer = shapes(8, **DATA), trained(num_codes=32)
     chosen = captions(dataset, "test", 5)
-    drawn, scores = autoencoding.measure(tokenizer, chosen, [], [], dataset=dataset, split="test")
+    drawn, scores = autoencoding.measure(tokenizer, chosen, [], [], dataset=dataset)
     true = torch.stack([caption.picture for caption in chosen])
     tokens = tokenizer.encode(true)
     error = (tokenizer.decode(tokens).double() - true.double()).square().mean().sqrt()
@@ -91,9 +91,9 @@ def test_numbers_are_what_they_say():
     share = counts[counts > 0] / tokens.numel()
     assert scores["perplexity"]["value"] == pytest.approx(math.exp(-float((share * share.log()).sum())), rel=1e-5)
     assert scores["codebook_use"]["value"] == pytest.approx(len(share) / 32)
-    with_itself, clean = autoencoding.oracle(dataset, "test", chosen, true)["oracle_shape"]
+    with_itself, clean = autoencoding.oracle(dataset, chosen, true)["oracle_shape"]
     assert with_itself.value == clean == 1.0
     damaged = true.clone()
     damaged[0] = 255
-    score, _ = autoencoding.oracle(dataset, "test", chosen, damaged)["oracle_shape"]
+    score, _ = autoencoding.oracle(dataset, chosen, damaged)["oracle_shape"]
     assert score.value == pytest.approx(1 - 1 / len(chosen))

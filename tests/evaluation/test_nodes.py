@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from mmgraph.datasets import shapes, synthetic_graph
-from mmgraph.evaluation import losses, nodes
+from mmgraph.evaluation import drawing, losses, measuring, nodes, protocol
 from mmgraph.evaluation.yardsticks import yardsticks
 from mmgraph.graph_encoders import rgcn
 from mmgraph.graph_injectors import soft_prompt
 from mmgraph.graph_samplers import k_hop
 from mmgraph.models import GraphContext
+from mmgraph.sequence import Segment
 from mmgraph.testing.suite import stir
 from mmgraph.tokenizers import patch, word
 from tests import tiny
@@ -32,13 +33,24 @@ def model(data):
 def test_scores_of_all_nodes_of_isolated_ones_and_without_the_graph(model, data):
     found = nodes.measure(model, data, "test", limit=10)
     names = ("accuracy", "bits", "denoising")
-    assert set(found) == {*names, *(f"isolated.{n}" for n in names), *(f"dropped.{n}" for n in names)}
+    beside = [f"{group}.{name}" for group in ("isolated", "dropped") for name in names]
+    assert set(found) == {*names, *beside, "ceiling.accuracy", "ceiling.bits"}
     assert len(found["accuracy"].values) == len(found["bits"].values) == 10
     alone = {int(node) for node in torch.from_numpy(data.world.isolated).nonzero()}
     assert set(found["isolated.bits"].nodes) == set(found["bits"].nodes) & alone
     assert not torch.equal(found["bits"].values, found["dropped.bits"].values)
     told = nodes.section(found, 0)
     assert told["dropped"]["bits"]["value"] == pytest.approx(float(found["dropped.bits"].values.mean()))
+
+
+def test_the_ceiling_is_what_the_exact_posterior_says_of_the_true_answers(data):
+    asked = data.evaluation("test", "ask")
+    found = nodes.ceiling(data, asked)
+    truth = [data.names["colour"].index(sample.meta["answer"]) for sample in asked]
+    told = data.posterior("colour")[[sample.meta["item"] for sample in asked]]
+    assert found["ceiling.accuracy"].values.bool().tolist() == (told.argmax(1) == torch.tensor(truth)).tolist()
+    assert found["ceiling.bits"].values.exp2() == pytest.approx(1 / told[range(len(truth)), truth].numpy(), rel=1e-4)
+    assert nodes.ceiling(shapes(num_scenes=50), []) == {}
 
 
 def test_bits_and_denoising_are_the_heads_own_losses(model, data):
@@ -86,3 +98,40 @@ def relation(factor, homophily):
     from mmgraph_datasets.synthetic_world import Relation
 
     return Relation(factor, homophily)
+
+
+def test_questions_about_nodes_alone_are_enough_to_be_measured():
+    """They show no picture, so that they are no questions of `understanding`."""
+    asked_only = synthetic_graph(num_nodes=120, graph=True, questions=["colour"], tasks={"ask": 1})
+    captions, asked = protocol._material(asked_only, "test")
+    assert not any(captions.values())
+    assert not any(asked.values())
+
+
+def test_nodes_are_drawn_with_their_neighbourhoods_and_their_own_pictures_hidden(model, data, monkeypatch):
+    asked, draw = [], drawing.draw
+    monkeypatch.setattr(drawing, "draw", lambda model, chosen, **o: asked.extend(chosen) or draw(model, chosen, **o))
+    captions, questions = protocol._material(data, "test")
+    told = []
+    found = measuring.measure(
+        measuring.Material(
+            model, data, "test", captions, questions, captions["trained"], [], [], 4, None, 2, 0, told.append
+        )
+    )
+    assert {population: scores["oracle_all"]["n"] for population, scores in found.generation.items()} == {
+        "trained": 4,
+        "unseen": 4,
+    }
+    held_out = set(data.items("test"))
+    assert [caption.item in held_out for caption in asked] == [False] * 4 + [True] * 4
+    for caption in asked:
+        node, text = (part.content for part in caption.given)
+        assert (node.node, node.hidden, text) == (caption.item, ("image",), data.said(caption.item))
+    again = draw(model, nodes_alone(asked[4:]), num_steps=2)
+    assert not torch.equal(again.drawn, found.drawn["unseen"].drawn), "the neighbourhood is heard"
+
+
+def nodes_alone(captions):
+    from dataclasses import replace
+
+    return [replace(caption, given=(Segment("graph", None), *caption.given[1:])) for caption in captions]

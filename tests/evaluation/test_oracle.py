@@ -23,7 +23,7 @@ def test_true_pictures_are_right_and_others_are_not(dataset):
     chosen = captions(dataset, "test", 8)
     true = stack(chosen, "the captions")
     drawings = Drawings(chosen, true, reconstructed=true // 2 + 64)
-    rows = oracle.score(drawings, captions(dataset, "train", 20), dataset=dataset, split="test")
+    rows = oracle.score(drawings, captions(dataset, "train", 20), dataset=dataset)
     assert {"oracle_count", "oracle_colour", "oracle_shape", "oracle_size", "oracle_place", "oracle_all"} <= set(rows)
     for row in rows.values():
         assert row["value"] == row["baselines"]["real"] == 1.0
@@ -31,7 +31,7 @@ def test_true_pictures_are_right_and_others_are_not(dataset):
     assert rows["oracle_all"]["chance"] < 0.2  # the true picture of another caption
     assert rows["oracle_all"]["n"] == len(chosen)
     assert drawings.per_picture["oracle_all"].tolist() == [1.0] * len(chosen)
-    several = sum(len(dataset.scenes[item].things) > 1 for item in oracle.items(dataset, "test", chosen))
+    several = sum(len(dataset.scenes[item].things) > 1 for item in oracle.items(dataset, chosen))
     assert 0 < rows["oracle_relation"]["n"] == several < len(chosen)  # of scenes that have one
     assert "oracle_relation" not in drawings.per_picture
 
@@ -40,19 +40,19 @@ def test_a_wrong_drawing_counts_once(dataset):
     chosen = captions(dataset, "test", 5)
     drawn = stack(chosen, "the captions").clone()
     drawn[2] = 255
-    rows = oracle.score(Drawings(chosen, drawn), [], dataset=dataset, split="test")
+    rows = oracle.score(Drawings(chosen, drawn), [], dataset=dataset)
     assert rows["oracle_all"]["value"] == pytest.approx(4 / 5)
     assert rows["oracle_all"]["ci95"][0] < 4 / 5 < rows["oracle_all"]["ci95"][1]
     assert set(rows["oracle_all"]["baselines"]) == {"real"}
-    alone = oracle.score(Drawings(chosen[:1], drawn[:1]), [], dataset=dataset, split="test")
+    alone = oracle.score(Drawings(chosen[:1], drawn[:1]), [], dataset=dataset)
     assert alone["oracle_all"]["chance"] is None
 
 
 def test_a_data_set_that_cannot_tell_has_none():
     world = Squares()
     chosen = captions(world, "test", 3)
-    assert oracle.items(world, "test", chosen) == []
-    assert oracle.score(Drawings(chosen, stack(chosen, "these")), [], dataset=world, split="test") == {}
+    assert oracle.items(world, chosen) == []
+    assert oracle.score(Drawings(chosen, stack(chosen, "these")), [], dataset=world) == {}
 
 
 def test_an_evaluation_marks_what_a_model_draws(dataset, monkeypatch):

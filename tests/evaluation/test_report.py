@@ -113,7 +113,7 @@ def test_sections_without_content_are_left_out(made_up, tmp_path):
         "notes": [],
         "understanding_trained": {},
     }
-    text = text_of(report.render(tmp_path, metrics, {"drawings": {}, "answers": {}}))
+    text = text_of(report.render(tmp_path, metrics, {"drawings": {}, "answers": {}, "neighbourhoods": []}))
     for absent in ("What it drew", "Names and answers", "Loss", "All numbers", "Configuration"):
         assert absent not in text
     assert "Questions about unseen concepts" in text

@@ -19,6 +19,7 @@ def test_what_an_evaluation_writes_fits(metrics, tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(metrics))
     assert schema.read(path) == metrics
+    schema.check({**metrics, "drawing": {"move": metrics["generation"]}})
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_what_an_evaluation_writes_fits(metrics, tmp_path):
         (("understanding", "name", "accuracy"), None, r"understanding\.name\.accuracy"),
         (("generation", "trained", "recall_at_1", "ci95"), [0.1, None], r"recall_at_1\.ci95"),
         (("generation", "sometimes"), {}, r"generation\.sometimes is not known"),
+        (("drawing",), {"move": {"sometimes": {}}}, r"drawing\.move\.sometimes is not known"),
         (("tokenizers", 0, "tokens"), 1.5, r"tokenizers\[0\]\.tokens"),
         (("data",), [], r"metrics\.data is list"),
     ],

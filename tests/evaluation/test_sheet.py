@@ -77,4 +77,4 @@ def test_answers_are_gathered_by_picture_and_cut():
 
 
 def test_the_examples_of_a_report_are_read_back(tmp_path):
-    assert showing.read(tmp_path / "samples.json") == {"drawings": {}, "answers": {}}
+    assert showing.read(tmp_path / "samples.json") == {"drawings": {}, "answers": {}, "neighbourhoods": []}

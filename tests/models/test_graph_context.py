@@ -85,6 +85,13 @@ class TestEveryInjector:
         assert torch.allclose(alone, total / count, atol=1e-5)
 
 
+def test_hop_and_relation_start_as_small_as_embeddings():
+    usual, small = (graphs.model("gated_cross_attention", stirred=False, embedding_std=std) for std in (1.0, 0.1))
+    for name, value in usual.graph.injector.named_parameters():
+        scale = 0.1 if name.startswith("relative.") else 1.0
+        torch.testing.assert_close(small.graph.injector.get_parameter(name), value * scale)
+
+
 class TestPlaces:
     def test_tokens_stand_where_the_segment_stood(self):
         model = graphs.model("graph_q_former")
@@ -205,7 +212,7 @@ class TestControls:
         )
         assert torch.equal(*(losses(model, [graphs.draw(of, 0)])["image"] for of in (GRAPH, other)))
         given, silent = (m.assemble([graphs.draw(GRAPH, 0)]) for m in (real, model))
-        if name != "linearised_neighbours":  # whose contents are the tokens
+        if name not in ("linearised_neighbours", "textual_graph"):  # whose contents are the tokens
             assert given.layout.shape == silent.layout.shape
             assert len(given.groups) == len(silent.groups)
 
@@ -251,8 +258,8 @@ class TestRefusals:
     def test_parts_that_do_not_fit(self):
         with pytest.raises(UsageError, match="SoftPromptInjector reads the tokens of a graph encoder"):
             GraphContext(graph_samplers.none(), graph_injectors.soft_prompt())
-        with pytest.raises(UsageError, match="chooses by features"):
-            GraphContext(graph_samplers.semantic_ppr(), graph_injectors.linearised_neighbours())
+        with pytest.raises(UsageError, match="a graph part cannot read 'sound' of nodes"):
+            GraphContext(graph_samplers.none(), graph_injectors.linearised_neighbours(), modalities=["sound"])
         context = GraphContext(
             graph_samplers.none(), graph_injectors.gated_cross_attention(), encoder=mlp(), relations=["like"]
         )

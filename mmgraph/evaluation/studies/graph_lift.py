@@ -31,6 +31,9 @@ SIDES = {"understanding": ("graph.accuracy", "graph.bits"), "generation": ("grap
 BESIDE = tuple(f"graph.{group}.{name}" for group in ("isolated", "dropped") for name in ("accuracy", "denoising"))
 AGAINST = ("mlp", "rewired")
 """The arms that real edges must beat."""
+DRAWN = ("generation.unseen.recall_at_10", "generation.unseen.kid")
+ORACLE = "generation.unseen.oracle_all"
+"""Of drawings, beside the endpoints; the oracle's where the data set can tell what a picture shows."""
 QUESTION = "Do the edges help to answer about a node, and to draw it?"
 ALONE = "only_"
 """What the names of arms with one relation begin with."""
@@ -87,7 +90,7 @@ def plan(
         seeds=tuple(seeds),
         budget=budget,
         question=QUESTION,
-        measures=(*MEASURES, *BESIDE),
+        measures=(*MEASURES, *BESIDE, *_of_drawings(dataset)),
         contrasts=_contrasts(chosen),
         evaluate={"limit": limit} if limit is not None else {},
         results=results,
@@ -105,10 +108,16 @@ def of_rows(found: Sequence[Row]) -> Study:
         seeds=tuple(sorted({row["seed"] for row in found})),
         budget=parse(first["budget"]),
         question=QUESTION,
-        measures=(*MEASURES, *BESIDE),
+        measures=tuple(dict.fromkeys(measure for row in found for measure in row.get("measures") or {})),
         contrasts=_contrasts(names),
         evaluate=first.get("evaluate", {}),
     )
+
+
+def _of_drawings(dataset: Dataset) -> tuple[str, ...]:
+    if dataset.tasks.get("draw", 0) <= 0:
+        return ()
+    return (ORACLE, *DRAWN) if type(dataset).check is not Dataset.check else DRAWN
 
 
 def _label(name: str) -> str:
@@ -193,13 +202,13 @@ class Lift:
         return self.low is not None and self.low > 0
 
 
-def lifts(analysis: Analysis, arm: str = "real") -> list[Lift]:
-    """Return the gains of an arm over each arm that it is contrasted with, in each endpoint."""
+def lifts(analysis: Analysis, arm: str = "real", measures: Sequence[str] = MEASURES) -> list[Lift]:
+    """Return the gains of an arm over each arm that it is contrasted with, in each endpoint or other measure."""
     better = {summary.measure: summary.better for summary in analysis.summaries if summary.values}
     return [
         _lift(one, better.get(one.measure, "none"))
         for one in analysis.comparisons
-        if one.contrast.arm == arm and one.measure in MEASURES
+        if one.contrast.arm == arm and one.measure in measures
     ]
 
 

@@ -10,7 +10,17 @@ from mmgraph.evaluation import files
 from mmgraph.evaluation.statistics import Interval
 from mmgraph.evaluation.studies import plots, rows
 from mmgraph.evaluation.studies.analysis import Analysis, analyse
-from mmgraph.evaluation.studies.graph_lift import ALONE, LABELS, MEASURES, Lift, lifts, of_rows, verdict
+from mmgraph.evaluation.studies.graph_lift import (
+    ALONE,
+    DRAWN,
+    LABELS,
+    MEASURES,
+    ORACLE,
+    Lift,
+    lifts,
+    of_rows,
+    verdict,
+)
 from mmgraph.evaluation.tables import number
 
 NEEDS_NONE = "yardsticks"
@@ -20,6 +30,10 @@ RULE = (
     "fixed times and noise. Gains are paired by seed; one interval is over seeds (t), one resamples seeds and nodes. "
     "A side is helped only where both intervals of all its gains over the graph-blind arm and over rewired edges lie "
     "above zero. Nodes without edges cannot be helped: a gain there would be a leak."
+)
+DRAWINGS = (
+    "Pictures drawn of held-out nodes with their neighbourhoods; they decide nothing above, for a few drawings of each "
+    "run say less than the loss of all."
 )
 
 
@@ -34,6 +48,9 @@ def lift_page(analysis: Analysis, found: Mapping[str, Mapping[str, float]]) -> s
     parts = [f"# {study.name}", study.question, f"**{verdict(analysis)['verdict']}**"]
     parts.append(f"Budget {study.budget} a run, {len(study.seeds)} seeds.")
     parts += ["## Gains of real edges", _gains(lifts(analysis)), RULE]
+    pictures = lifts(analysis, measures=(ORACLE, *DRAWN))
+    if any(lift.mean is not None for lift in pictures):
+        parts += ["## Drawings", _gains(pictures), DRAWINGS]
     alone = [arm.name for arm in study.arms if arm.name.startswith(ALONE) or arm.name.endswith("_only")]
     if alone:
         each = [(arm, lift) for arm in alone for lift in lifts(analysis, arm)]
@@ -89,7 +106,8 @@ def _alone(analysis: Analysis, each: list[tuple[str, Lift]]) -> str:
 def _arms(analysis: Analysis) -> str:
     """Return the mean of each arm in each measure."""
     means = {(one.arm, one.measure): one.mean for one in analysis.summaries}
-    head = ("Arm", *(measure.removeprefix("graph.") for measure in analysis.measures))
+    short = (measure.removeprefix("graph.").removeprefix("generation.unseen.") for measure in analysis.measures)
+    head = ("Arm", *short)
     lines = []
     for arm in analysis.study.arms:
         values = [means.get((arm.name, measure)) for measure in analysis.measures]

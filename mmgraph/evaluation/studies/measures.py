@@ -8,7 +8,7 @@ from typing import Any
 from mmgraph.errors import UsageError, nearest
 
 SECTIONS = (
-    *("understanding", "understanding_trained", "generation", "reconstruction", "losses", "graph"),
+    *("understanding", "understanding_trained", "generation", "drawing", "reconstruction", "losses", "graph"),
     *("training", "evaluation"),
 )
 POPULATIONS = ("trained", "unseen")
@@ -63,7 +63,7 @@ def headline(metrics: Mapping[str, Any]) -> list[str]:
     for path in available(metrics):
         section, *_, last = path.split(".")
         wanted = section == "understanding" or (section == "losses" and ".by_time." not in path)
-        wanted |= section == shown and bool(legend.get(last, {}).get("headline"))
+        wanted |= section in (shown, "drawing") and bool(legend.get(last, {}).get("headline"))
         if wanted or (section == shown == "reconstruction" and last in CODES):
             found.append(path)
     return found
@@ -84,6 +84,11 @@ def check(paths: Sequence[str]) -> None:
         if parts[0] in ("generation", "reconstruction") and (len(parts) < 3 or parts[1] not in POPULATIONS):
             known = nearest(parts[1] if len(parts) > 1 else "", POPULATIONS)
             raise UsageError(f"the measure '{path}' needs a population and a score: {parts[0]}.unseen.NAME. {known}")
+        if parts[0] == "drawing" and (len(parts) < 4 or parts[2] not in POPULATIONS):
+            known = nearest(parts[2] if len(parts) > 2 else "", POPULATIONS)
+            raise UsageError(
+                f"the measure '{path}' needs a task, a population and a score: drawing.TASK.unseen.NAME. {known}"
+            )
 
 
 def check_found(paths: Sequence[str], runs: Iterable[Mapping[str, Any]]) -> None:

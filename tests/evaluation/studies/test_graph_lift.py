@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mmgraph.budgets import Budget
 from mmgraph.evaluation import items, studies
@@ -15,6 +16,7 @@ from mmgraph.evaluation.studies.rows import pack
 RECIPE = str(Path(__file__).resolve().parents[2] / "cli" / "graph.yaml")
 USUAL = {"graph.accuracy": 0.3, "graph.bits": 2.0, "graph.denoising": 1.0}
 GOOD = {"graph.accuracy": 0.8, "graph.bits": 1.0, "graph.denoising": 0.8}
+HIGHER = ("graph.accuracy", graph_lift.ORACLE)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def made_up(study, **levels):
                 "seed": cell.seed,
                 "status": "done",
                 "measures": {
-                    m: {"value": sum(v) / 30, "better": "higher" if m == "graph.accuracy" else "lower"}
+                    m: {"value": sum(v) / 30, "better": "higher" if m in HIGHER else "lower"}
                     for m, v in values.items()
                 },
                 "items": {m: pack(items.items(keys, v)) for m, v in values.items()},
@@ -65,6 +67,15 @@ class TestPlan:
         pairs = {(contrast.arm, contrast.minus) for contrast in study.contrasts}
         assert pairs >= {("real", "mlp"), ("real", "rewired"), ("only_noise", "mlp")}
         assert study.contrasts[0].primary
+
+    def test_drawings_are_measured_where_there_are_some_and_marked_where_an_oracle_is(self, study, tmp_path):
+        assert study.measures[-3:] == (graph_lift.ORACLE, *graph_lift.DRAWN)
+        config = yaml.safe_load(Path(RECIPE).read_text())
+        config["data"]["init_args"]["tasks"] = {"ask": 1}
+        path = tmp_path / "asks.yaml"
+        path.write_text(yaml.safe_dump(config))
+        silent, _ = graph_lift.plan(str(path), seeds=[0], budget=Budget(steps=2))
+        assert silent.measures == (*graph_lift.MEASURES, *graph_lift.BESIDE)
 
     def test_the_blind_arm_is_as_large(self, study):
         changes = study.arm("mlp").overrides
@@ -121,6 +132,17 @@ class TestVerdict:
         assert "**The graph helps both" in page
         assert "| ceiling | 0.81 |" in page
         assert "relation noise alone" in page
+
+    def test_gains_of_drawings_stand_apart_and_decide_nothing(self, study):
+        shown = {graph_lift.ORACLE: 0.4}
+        analysis = analyse(study, real={**GOOD, graph_lift.ORACLE: 0.2}, mlp=shown, rewired=shown)
+        over_mlp, *_ = graph_lift.lifts(analysis, measures=(graph_lift.ORACLE,))
+        assert over_mlp.mean == pytest.approx(-0.2, abs=0.06)
+        assert not over_mlp.gains
+        assert graph_lift.verdict(analysis)["helps_both"]
+        page = lift_page.lift_page(analysis, {})
+        assert page.index("## Gains of real edges") < page.index("## Drawings") < page.index(graph_lift.ORACLE)
+        assert "## Drawings" not in lift_page.lift_page(analyse(study, real=GOOD), {})
 
     def test_a_committed_page_needs_nothing_but_its_file(self, study, tmp_path):
         path = tmp_path / "graph-lift-tiny.jsonl"

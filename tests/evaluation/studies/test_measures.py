@@ -42,6 +42,15 @@ def test_what_a_study_measures_by_itself(metrics):
     ]
 
 
+def test_a_task_that_gives_more_than_a_caption(metrics):
+    scores = metrics["generation"]["unseen"]
+    asked = {**metrics, "drawing": {"move": {"unseen": scores}}}
+    assert "drawing.move.unseen.recall_at_1" in measures.available(asked)
+    assert "drawing.move.unseen.recall_at_1" in measures.headline(asked)
+    found = measures.lookup(asked, "drawing.move.unseen.recall_at_1")
+    assert (found["value"], found["better"]) == (0.5, "higher")
+
+
 def test_an_autoencoder_is_measured_by_what_comes_back(metrics):
     score = metrics["reconstruction"]["unseen"]["recall_at_1"]
     back = {"recall_at_1": score, "perplexity": score, "psnr": score}
@@ -50,7 +59,10 @@ def test_an_autoencoder_is_measured_by_what_comes_back(metrics):
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest(metrics):
-    measures.check(["generation.unseen.kid", "graph.node.accuracy"])
+    measures.check(["generation.unseen.kid", "graph.node.accuracy", "drawing.move.unseen.oracle_shade"])
+    for path in ("drawing.move", "drawing.unseen.oracle_shade", "drawing.move.test.oracle_shade"):
+        with pytest.raises(UsageError, match=r"drawing\.TASK\.unseen\.NAME"):
+            measures.check([path])
     with pytest.raises(UsageError, match="Did you mean 'understanding'"):
         measures.check(["understandign.name.accuracy"])
     with pytest.raises(UsageError, match="Did you mean 'trained'"):

@@ -103,7 +103,7 @@ def test_attention_equals_torch_multihead_attention():
     with torch.no_grad():
         reference.in_proj_weight.copy_(block.query_key_value.weight)
         reference.out_proj.weight.copy_(block.attention_output.weight)
-    read = block.attention_norm(sequence.embeddings)
+    read = nn.RMSNorm(DIM, elementwise_affine=False)(sequence.embeddings)
     blocked = ~sequence.layout.mask().expand(2, HEADS, -1, -1).reshape(2 * HEADS, *sequence.mask.shape[-2:])
     mixed, _ = reference(read, read, read, attn_mask=blocked, need_weights=False)
     same(block(sequence.embeddings, sequence)[0], sequence.embeddings + mixed)

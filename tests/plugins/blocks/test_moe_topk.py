@@ -31,6 +31,7 @@ def built(**options):
 def test_contract():
     assert_conforms("blocks", moe_topk)
     assert_conforms("blocks", moe_topk, lambda: moe_topk(4, 3, top_k=1, balance_weight=0.0))
+    assert_conforms("blocks", moe_topk, lambda: moe_topk(4, 3, top_k=1, normalized=False))
 
 
 @pytest.mark.parametrize(("num_experts", "top_k"), [(8, 2), (4, 1), (3, 3)])
@@ -203,6 +204,32 @@ def test_a_position_meets_as_many_weights_as_in_a_dense_block():
         one.build(96, 0)
     router = block.router.weight.numel()
     assert block.active_parameters == sum(p.numel() for p in other.parameters()) + router
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_weights_that_are_not_normalized_are_the_probabilities(top_k):
+    block = built(num_experts=4, top_k=top_k, normalized=False).spawn()
+    assert not block.normalized
+    block.build(DIM, 0)
+    tokens = torch.randn(2, 7, DIM)
+    layout, _ = lay_out([[(Piece(7),)]] * 2)
+    found, _ = block._feed_forward(tokens, layout)
+    probabilities = block.router(tokens).softmax(-1)
+    every = torch.stack([expert(tokens) for expert in block.experts], dim=-2)  # (B, L, N, D)
+    kept = probabilities * (probabilities >= probabilities.topk(top_k, dim=-1).values[..., -1:])
+    torch.testing.assert_close(found, (kept[..., None] * every).sum(-2), atol=1e-5, rtol=1e-5)
+
+
+def test_the_task_trains_the_router_of_one_expert_only_by_its_probability():
+    tokens = torch.randn(2, 7, DIM)
+    layout, _ = lay_out([[(Piece(7),)]] * 2)
+    slopes = {}
+    for normalized in (True, False):
+        block = built(num_experts=4, top_k=1, normalized=normalized)
+        found, _ = block._feed_forward(tokens, layout)
+        (slope,) = torch.autograd.grad(found.square().sum(), [block.router.weight])
+        slopes[normalized] = float(slope.norm())
+    assert slopes[True] < 1e-4 * slopes[False]
 
 
 @pytest.mark.parametrize("top_k", [0, 9])

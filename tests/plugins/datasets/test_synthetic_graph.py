@@ -249,6 +249,23 @@ class TestDataset:
         for item in greys:
             assert np.ptp(data.picture(item).float().flatten(1).mean(1).numpy()) < 12
 
+    @pytest.mark.parametrize("size", [16, 24, 48])
+    def test_the_oracle_reads_what_pictures_tell(self, size):
+        data = small(image_noise=0.0, missing_image=0.0, image_size=size)
+        right = [data.check(item, data.picture(item)) for item in range(240)]
+        tells = [data.world.told["image", "colour"][item] >= 0 for item in range(240)]
+        assert all(marks["shape"] for marks in right)
+        assert [marks["colour"] for marks in right] == tells
+        assert [marks["all"] for marks in right] == tells
+        other = next(item for item in range(240) if tells[item] and data.identity(item) != data.identity(0))
+        assert not data.check(0, data.picture(other))["all"]
+        empty = torch.full_like(data.picture(0), 255)
+        assert not any(data.check(0, empty).values())
+
+    def test_a_picture_that_is_wrong_is_not_what_the_node_is(self):
+        data = small(image_noise=1.0, missing_image=0.0, image_colour=1.0)
+        assert not any(data.check(item, data.picture(item))["colour"] for item in range(40))
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [

@@ -11,6 +11,7 @@ from mmgraph.graph_injectors import (
     graph_q_former,
     linearised_neighbours,
     soft_prompt,
+    textual_graph,
 )
 from mmgraph.testing import assert_conforms
 
@@ -29,6 +30,7 @@ def test_first_party(name: str) -> None:
         lambda: graph_q_former(1, 2, max_hops=1),
         lambda: gated_cross_attention(1),
         lambda: linearised_neighbours(2),
+        lambda: textual_graph(1, 2),
         lambda: attention_bias(2, 2, max_hops=1),
         lambda: graph_positions([]),
         lambda: graph_positions(["relation"], max_hops=1),
@@ -41,6 +43,8 @@ def test_with_options(make) -> None:
 def test_options_out_of_range() -> None:
     with pytest.raises(UsageError, match="at least 1 token"):
         soft_prompt(0)
+    with pytest.raises(UsageError, match="textual_graph needs at least 1 token"):
+        textual_graph(0)
     with pytest.raises(UsageError, match="at least 1 query"):
         graph_q_former(0)
     with pytest.raises(UsageError, match="must divide the model width 30"):
