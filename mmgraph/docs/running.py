@@ -26,6 +26,9 @@ CPU_LIMIT = 180.0
 HANG = 900
 """Seconds of one cell after which it counts as hanging."""
 
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""Colours and other commands to a terminal."""
+
 VERSIONS = ("torch", "lightning", "matplotlib", "numpy", "ipykernel", "diffusers", "timm", "torch-geometric")
 
 MEASURE = """
@@ -158,7 +161,10 @@ def _run(client: Any, cell: Any, position: int, tutorial: Tutorial) -> None:
     except CellTimeoutError as error:
         raise RunError(f"{where}: the cell ran for {HANG} s and was stopped.\n{cell.source}") from error
     except CellExecutionError as error:
-        source = "\n".join(f"    {line}" for line in cell.source.splitlines())
+        frame = re.search(r"Cell In\[\d+\], line (\d+)", _ANSI.sub("", str(error.traceback)))
+        failed = int(frame[1]) if frame else 0
+        numbered = enumerate(cell.source.splitlines(), 1)
+        source = "\n".join(f"{'--> ' if number == failed else '    '}{line}" for number, line in numbered)
         raise RunError(f"{where}: {error.ename}: {error.evalue}\nin the cell\n{source}") from error
 
 
@@ -191,7 +197,7 @@ def _outputs(cell: Any, folder: str) -> Iterator[Output]:
 
 def _clean(text: str, folder: str) -> str:
     """Drop colours, keep the last state of each progress line, and name files from the tutorial's own folder."""
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
+    text = _ANSI.sub("", text).replace("\r\n", "\n")
     lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
     for place in (os.path.realpath(folder), folder):
         lines = [line.replace(f"{place}{os.sep}", "").replace(place, ".") for line in lines]
