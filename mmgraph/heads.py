@@ -72,6 +72,8 @@ class Head(Configured, nn.Module, ABC):
     states of what stands before. Its span takes no position."""
     reads: Literal["prompt", "queries"] = "prompt"
     """Of heads apart, whose hidden states: of everything in the sample before the span, or of its queries."""
+    layer: int | None = None
+    """Of heads apart, after how many of the body's blocks these states are taken; None: after all."""
     tokenizer_name: str = ""
     """What the model and the vocabulary call its tokenizer; the model sets it before `build`."""
 

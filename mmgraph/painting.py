@@ -230,7 +230,7 @@ def _predicts(
     def predict(inputs: Tensor, time: Tensor | None) -> Tensor:
         nonlocal told
         if told is None or not use_cache:  # the body runs once for a picture; only the head's network sees each step
-            told = head.predict(tell(model, prefix))
+            told = head.predict(tell(model, head, prefix))
         times = None if time is None else time.to(model.device).repeat(len(inputs) // len(time))
         return head.denoise(inputs, times, told)
 

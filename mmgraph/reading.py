@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmgraph.cache import Cache
+from mmgraph.heads import Head
 from mmgraph.models.assembly import Assembly
 from mmgraph.models.grouping import Group, told_states
 from mmgraph.models.unified import UnifiedModel
@@ -275,8 +276,9 @@ def last_states(hidden: Tensor, layout: Layout) -> Tensor:
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), ends]
 
 
-def tell(model: UnifiedModel, prefix: Assembly) -> Tensor:
-    """Read the prompts; return the hidden states `(N, m, D + 1)` that the open spans' head reads, where it is apart."""
+def tell(model: UnifiedModel, head: Head, prefix: Assembly) -> Tensor:
+    """Read the prompts; return the hidden states `(N, m, D + 1)` that a head apart reads."""
     assert prefix.told is not None
-    hidden, _ = model.run(model.embed(prefix))
-    return told_states(hidden.reshape(-1, hidden.shape[-1]), prefix.told)
+    sequence = model.embed(prefix)
+    hidden, _ = model.run(sequence)
+    return told_states(model.read_by(head, hidden, sequence), prefix.told)

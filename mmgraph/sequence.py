@@ -220,6 +220,7 @@ class MultimodalSequence:
         memory: What blocks may cross-attend to.
         condition: Conditioning vectors, one per timed span, `(spans, D)`; rows are `layout.timed`.
         keys: Layout of what is attended to where that is more than the sequence itself (a cache).
+        kept: Number of blocks -> normalised hidden states `(B, L, D)` after them, where a head reads those.
     """
 
     embeddings: Tensor
@@ -227,6 +228,7 @@ class MultimodalSequence:
     memory: Memory = field(default_factory=dict)
     condition: Tensor | None = None
     keys: Layout | None = None
+    kept: dict[int, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
     def mask(self) -> Tensor | None:

@@ -36,6 +36,7 @@ def queries(**options: Any):
 
 KINDS: dict[str, dict[str, Any]] = {
     "hidden states": {"processor": processors.single, "image": lambda: denoising(network(), flow())},
+    "earlier states": {"processor": processors.single, "image": lambda: denoising(network(), flow(), layer=1)},
     "copies": {
         "processor": processors.clean_and_noised,
         "image": lambda: denoising(mmdit(16, 1, num_heads=2, patch_size=1), ddpm("epsilon", num_levels=20)),
@@ -175,10 +176,11 @@ def test_what_is_trained_is_what_draws(name, model):
     sample = tiny.samples()[0]
     assembly = model.assemble([sample], seed=3, fixed_time=0.5)
     (scored,) = (part for part in assembly.scored if part.head == "image")
-    hidden = model.run(model.embed(assembly))[0].view(-1, model.dim)
+    sequence = model.embed(assembly)
+    hidden, _ = model.run(sequence)
     head, seen = model.head("image"), []
     with torch.no_grad():
-        expected = head.predict(scored.states(hidden))
+        expected = head.predict(scored.states(model.read_by(head, hidden, sequence)))
     hook = head.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given))
     tokens(model, [tiny.opened(sample)], guidance=1.0, num_steps=1)
     hook.remove()
@@ -222,6 +224,16 @@ def test_an_inspection_shows_what_is_read(name, model):
     assert scored.states == tuple(range(first, last))
     assert scored.against == "4 vectors of width 48, apart"
     assert scored.terms == 4
+
+
+@pytest.mark.parametrize(("name", "reaches"), [("hidden states", True), ("earlier states", False)])
+def test_what_comes_after_the_states_that_are_read_cannot_change_a_picture(name, reaches):
+    model = tiny.perplexing(model_of(name))
+    usual = tokens(model, prompts())[-1]
+    with torch.no_grad():
+        for parameter in model.blocks[1].parameters():
+            parameter.mul_(2)
+    assert torch.equal(tokens(model, prompts())[-1], usual) is not reaches
 
 
 class TestLayout:
@@ -353,6 +365,10 @@ class TestRefusals:
                     "heads": {"image": denoising(network(), flow(), reads="queries")},
                 },
                 "4 queries are to become the 16 tokens of 'semantic'; give as many queries",
+            ),
+            (
+                {"heads": {"image": denoising(network(), flow(), layer=3)}},
+                r"'image' .DenoisingHead. reads hidden states after 3 blocks, but the body has 2; give layer 1 to 2",
             ),
         ],
     )

@@ -50,6 +50,21 @@ def check_apart(
         )
 
 
+def check_layers(heads: Mapping[str, Head], depth: int) -> None:
+    """Refuse a head that reads hidden states after more blocks than there are, or after none.
+
+    Args:
+        heads: By name.
+        depth: Blocks of the body.
+    """
+    for name, head in heads.items():
+        if head.layer is not None and not 1 <= head.layer <= depth:
+            raise UsageError(
+                f"the head '{name}' ({type(head).__name__}) reads hidden states after {head.layer} blocks, but the "
+                f"body has {depth}; give layer 1 to {depth}, or none for the last."
+            )
+
+
 def check_regressed(span: Span, count: int, queries: Mapping[str, Any]) -> None:
     """Refuse queries that are to become a second tokenizer's tokens, but are more or fewer.
 

@@ -21,6 +21,7 @@ from mmgraph.models.building import Builder
 from mmgraph.models.conditions import drop_conditions
 from mmgraph.models.embedding import Embedder
 from mmgraph.models.graph_context import GraphContext, spans_of
+from mmgraph.models.joined import check_layers
 from mmgraph.models.legality import check_graph, check_names, check_parts, check_shares
 from mmgraph.models.optimization import Optimization
 from mmgraph.models.sampling import Sampling
@@ -126,6 +127,7 @@ class UnifiedModel(Configured, lightning.LightningModule):
         check_parts(
             type(processor).__name__, self._aimed(processor.templates()), tokenizers, connectors or {}, heads, block
         )
+        check_layers(heads, depth)
         check_graph(graph.injector if graph is not None else None, block, heads)
         check_names("loss_weights", self.loss_weights, heads, "head")
         read = {span.modality for span in processor.templates()} | ({"graph"} if graph is not None else set())
@@ -272,20 +274,27 @@ class UnifiedModel(Configured, lightning.LightningModule):
     def run(self, sequence: MultimodalSequence, cache: Cache | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the last hidden states `(B, L, D)` and the sum of the blocks' auxiliary losses by name."""
         hidden = sequence.embeddings
+        early = {self.head(name).layer for name in self.heads}
         auxiliary: dict[str, Tensor] = {}
         for index, block in enumerate(self.blocks):
             hidden, losses = block(hidden, sequence, cache.layers[index] if cache is not None else None)
             for name, value in losses.items():
                 auxiliary[name] = auxiliary.get(name, 0) + value
+            if index + 1 in early:
+                sequence.kept[index + 1] = self.final_norm(hidden)
         return self.final_norm(hidden), auxiliary
+
+    def read_by(self, head: Head, hidden: Tensor, sequence: MultimodalSequence) -> Tensor:
+        """Return the hidden states `(B * L, D)` that a head reads, of what `run` gave and kept."""
+        return (hidden if head.layer is None else sequence.kept[head.layer]).reshape(-1, self.dim)
 
     def losses(self, assembly: Assembly) -> tuple[Found, dict[str, Tensor]]:
         """Return each head's summed loss and count, and the auxiliary losses."""
         sequence = self.embed(assembly)
         hidden, auxiliary = self.run(sequence)
-        flat = hidden.view(-1, self.dim)
         found: Found = {}
         for scored in assembly.scored:
+            flat = self.read_by(self.head(scored.head), hidden, sequence)
             states = scored.states(flat)  # (N, n, D)
             condition = None
             if scored.timed is not None and sequence.condition is not None:

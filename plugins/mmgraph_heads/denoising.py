@@ -46,6 +46,8 @@ class DenoisingHead(Head):
         denoiser: The network.
         objective: `flow` or `ddpm`, with its options: how tokens are noised, weighed and drawn.
         reads: Which hidden states.
+        layer: After how many of the body's blocks they are taken; None: after all. The last states of a language model
+            tell the next word and little of the one that stands there, so a frozen one is better read earlier.
         width: Width W of what the denoiser is told; None: the body's.
         connector_depth: Transformer layers of the connector; 0: a linear map.
         connector_tokens: Number of learned vectors that the connector keeps; None: as many as it reads.
@@ -77,6 +79,7 @@ class DenoisingHead(Head):
         objective: Head,
         *,
         reads: Literal["prompt", "queries"] = "prompt",
+        layer: int | None = None,
         width: int | None = None,
         connector_depth: int = 0,
         connector_tokens: int | None = None,
@@ -93,6 +96,7 @@ class DenoisingHead(Head):
         self.denoiser = denoiser
         self.objective = objective
         self.reads = reads
+        self.layer = layer
         self.width = width
         self.connector_depth = connector_depth
         self.connector_tokens = connector_tokens

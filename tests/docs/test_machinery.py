@@ -152,7 +152,7 @@ def test_a_failing_cell_is_named_with_its_source(checkout: Places) -> None:
     with pytest.raises(RunError) as error:
         site.tutorials(checkout)
     text = str(error.value)
-    assert text.startswith("07_small.py, line 4: AssertionError: one is not two\nin the cell\n    x = 1\n--> assert x == 2")
+    assert text.startswith("07_small.py, line 4: AssertionError: one is not two\nin the cell\n    x = 1\n--> assert")
     assert "1 of 1 tutorials failed." in text
 
 
