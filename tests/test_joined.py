@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from mmgraph import generation, inspection, processors
 from mmgraph.connectors import linear
 from mmgraph.denoisers import dit, mmdit, unet
 from mmgraph.errors import UsageError
-from mmgraph.evaluation.losses import held_out
+from mmgraph.evaluation.losses import TIMES, held_out
 from mmgraph.heads import ddpm, denoising, flow, next_token
 from mmgraph.models import Stage, load, save
 from mmgraph.sequence import Sample, Segment
@@ -197,6 +198,10 @@ def test_held_out_losses_are_paired_over_times(model):
     }
     drawn = found["draw"]["image"]
     assert drawn.by_time is not None
+    known = Squares().evaluation("val", "draw", 4000)
+    chosen = [replace(known[key * len(known) // 4], key=key) for key in range(4)]
+    total, count = sums(model, chosen, fixed_time=TIMES[0])["image"]
+    assert drawn.by_time[0].mean() == pytest.approx(float(total / count), rel=1e-5)
     assert drawn.by_time.shape[0] == 5
     again = held_out(model, Squares(), "val", limit=4)["draw"]["image"]
     assert torch.equal(drawn.values, again.values)

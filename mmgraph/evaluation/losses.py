@@ -120,21 +120,15 @@ def bits(sums: Tensor) -> Tensor:
 
 def _rows(model: Any, assembly: Any, count: int) -> dict[str, Tensor]:
     """Return each head's summed loss and count of each row, `(rows, 2)`."""
-    sequence = model.embed(assembly)
-    hidden, _ = model.run(sequence)
     width = assembly.layout.shape[1]
-    flat = hidden.reshape(-1, hidden.shape[-1])
     found: dict[str, Tensor] = {}
-    for scored in assembly.scored:
+    for scored, states, conditions in model.scored(assembly)[0]:
         sums = found.setdefault(scored.head, torch.zeros(count, 2, dtype=torch.double))
         head = model.head(scored.head)
-        states = scored.states(flat)  # (N, n, D)
         for number, places in enumerate(scored.places):
             one = slice(number, number + 1)
-            condition = None
-            if scored.timed is not None and sequence.condition is not None:
-                condition = sequence.condition[scored.timed[one].to(flat.device)]
-            total, scale = head.loss(states[one], _slice(scored.prepared, one, flat.device), condition)
+            condition = conditions[one] if conditions is not None else None
+            total, scale = head.loss(states[one], _slice(scored.prepared, one, states.device), condition)
             sums[int(places[0]) // width] += torch.tensor([float(total), float(scale)], dtype=torch.double)
     return found
 

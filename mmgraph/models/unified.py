@@ -21,6 +21,7 @@ from mmgraph.models.building import Builder
 from mmgraph.models.conditions import drop_conditions
 from mmgraph.models.embedding import Embedder
 from mmgraph.models.graph_context import GraphContext, spans_of
+from mmgraph.models.grouping import Scored
 from mmgraph.models.joined import check_layers
 from mmgraph.models.legality import check_graph, check_names, check_parts, check_shares
 from mmgraph.models.optimization import Optimization
@@ -288,18 +289,25 @@ class UnifiedModel(Configured, lightning.LightningModule):
         """Return the hidden states `(B * L, D)` that a head reads, of what `run` gave and kept."""
         return (hidden if head.layer is None else sequence.kept[head.layer]).reshape(-1, self.dim)
 
-    def losses(self, assembly: Assembly) -> tuple[Found, dict[str, Tensor]]:
-        """Return each head's summed loss and count, and the auxiliary losses."""
+    def scored(self, assembly: Assembly) -> tuple[list[tuple[Scored, Tensor, Tensor | None]], dict[str, Tensor]]:
+        """Return what heads score, each with the states `(N, n, D)` and conditions it reads; the auxiliary losses."""
         sequence = self.embed(assembly)
         hidden, auxiliary = self.run(sequence)
-        found: Found = {}
+        found = []
         for scored in assembly.scored:
             flat = self.read_by(self.head(scored.head), hidden, sequence)
-            states = scored.states(flat)  # (N, n, D)
             condition = None
             if scored.timed is not None and sequence.condition is not None:
                 condition = sequence.condition[scored.timed.to(flat.device)]
-            total, count = self.head(scored.head).loss(states, _to(scored.prepared, flat.device), condition)
+            found.append((scored, scored.states(flat), condition))
+        return found, auxiliary
+
+    def losses(self, assembly: Assembly) -> tuple[Found, dict[str, Tensor]]:
+        """Return each head's summed loss and count, and the auxiliary losses."""
+        read, auxiliary = self.scored(assembly)
+        found: Found = {}
+        for scored, states, condition in read:
+            total, count = self.head(scored.head).loss(states, _to(scored.prepared, states.device), condition)
             before = found.get(scored.head)
             found[scored.head] = (total, count) if before is None else (before[0] + total, before[1] + count)
         return found, auxiliary
