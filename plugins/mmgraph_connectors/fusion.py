@@ -14,11 +14,12 @@ from mmgraph.tokenizers import Tokenizer
 class FusionConnector(Connector):
     r"""Both tokens of a place beside each other, normed, through a perceptron.
 
-    \[ e = W_2\,\mathrm{GELU}(W_1\,\mathrm{RMSNorm}([P z;\, S f])) \]
+    \[ e = P z + W_2\,\mathrm{GELU}(W_1\,\mathrm{RMSNorm}([P z;\, S f])) \]
 
     with \(z\) the span's own token and \(f\) the second tokenizer's at the same place. Where there is no second
-    reading (a picture that is being drawn) a learned vector stands for \(S f\). Grids of different sizes are
-    resized, the second's to the first's.
+    reading (a picture that is being drawn) nothing is fused, and \(e = P z\): the norm takes away how large a token
+    is, and a noised one cannot be denoised without. \(W_2\) starts at zero. Grids of different sizes are resized,
+    the second's to the first's.
 
     Shapes:
         `(N, n, d)` and `(N, k, e)` to `(N, n, D)`.
@@ -43,9 +44,10 @@ class FusionConnector(Connector):
         """Create the path of the span's own tokens and the fusion."""
         self.dim = dim
         self.own = nn.Linear(tokenizer.token_dim, dim)
-        self.absent = nn.Parameter(torch.zeros(dim))
         inner = max(1, round(dim * self.ratio))
         self.fusion = nn.Sequential(nn.RMSNorm(2 * dim), nn.Linear(2 * dim, inner), nn.GELU(), nn.Linear(inner, dim))
+        nn.init.zeros_(self.fusion[-1].weight)
+        nn.init.zeros_(self.fusion[-1].bias)
         self._grids: tuple[tuple[int, int], tuple[int, int]] | None = None
 
     def build_beside(self, tokenizer: Tokenizer, beside: Tokenizer) -> None:
@@ -66,8 +68,7 @@ class FusionConnector(Connector):
 
     def forward(self, tokens: Tensor, context: TextContext | None = None) -> Tensor:
         """Return `(N, n, D)` embeddings of tokens with no second reading."""
-        own = self.own(tokens)
-        return self.fusion(torch.cat((own, self.absent.expand_as(own)), dim=-1))
+        return self.own(tokens)
 
     def fuse(self, tokens: Tensor, beside: Tensor) -> Tensor:
         """Return `(N, n, D)` embeddings of tokens and those of the second tokenizer."""
@@ -76,4 +77,5 @@ class FusionConnector(Connector):
             own, other = self._grids
             rows = second.transpose(1, 2).unflatten(2, other)  # (N, D, rows, columns)
             second = F.interpolate(rows, size=own, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-        return self.fusion(torch.cat((self.own(tokens), second), dim=-1))
+        own = self.own(tokens)
+        return own + self.fusion(torch.cat((own, second), dim=-1))

@@ -14,9 +14,8 @@ class FusedProcessor(Processor):
     """A picture is read through `image` and `semantic` at once: the connector `image` fuses both in each position.
 
     No longer sequence than with one encoder. A picture that is drawn has no semantic tokens yet, as they would show
-    what it is: the connector has a learned vector for their place. The model needs the tokenizers `text`, `image`
-    and `semantic`, both of vectors, and a connector `image` that joins two tokenizers, such as
-    `mmgraph.connectors.fusion`.
+    what it is. The model needs the tokenizers `text`, `image` and `semantic`, both of vectors, and a connector
+    `image` that joins two tokenizers, such as `mmgraph.connectors.fusion`.
 
     Reference:
         Xie et al., Show-o2: Improved Native Unified Multimodal Models, 2025 (arXiv 2506.15564; there the semantic

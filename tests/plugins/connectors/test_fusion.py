@@ -26,11 +26,12 @@ def by_hand(connector, own: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     gain, first, last = connector.fusion[0].weight, connector.fusion[1], connector.fusion[3]
     rows = []
     for left, right in zip(own, second, strict=True):
-        both = torch.cat((connector.own.weight @ left + connector.own.bias, right))
+        plain = connector.own.weight @ left + connector.own.bias
+        both = torch.cat((plain, right))
         normed = both / (both.square().mean() + torch.finfo(torch.float32).eps).sqrt() * gain
         inner = first.weight @ normed + first.bias
         inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
-        rows.append(last.weight @ inner + last.bias)
+        rows.append(plain + last.weight @ inner + last.bias)
     return torch.stack(rows)
 
 
@@ -43,7 +44,21 @@ def test_equals_the_formula():
     own, second = torch.randn(1, 4, 16), torch.randn(1, 4, 48)
     projected = second[0] @ connector.second.weight.T + connector.second.bias
     torch.testing.assert_close(connector.fuse(own, second)[0], by_hand(connector, own[0], projected))
-    torch.testing.assert_close(connector(own)[0], by_hand(connector, own[0], connector.absent.expand(4, -1)))
+
+
+def test_with_no_second_reading_the_size_of_a_token_is_kept():
+    connector, own = built(), torch.randn(1, 4, 16)
+    bias = connector.own.bias
+    torch.testing.assert_close(connector(3 * own) - bias, 3 * (connector(own) - bias))
+    assert connector(own).std() > 0
+
+
+def test_a_fresh_one_lets_the_own_tokens_through():
+    connector = fusion()
+    connector.build(Vectors(), DIM)
+    connector.build_beside(Vectors(), Vectors(3))
+    own, second = torch.randn(1, 4, 16), torch.randn(1, 4, 48)
+    assert torch.equal(connector.fuse(own, second), connector(own))
 
 
 def test_a_finer_grid_is_brought_to_the_places_of_the_own():
