@@ -38,11 +38,17 @@ class ConnectorSuite(Suite):
         )
 
     def check_gradient(self) -> None:
-        """Gradients reach the tokens and every parameter."""
+        """Gradients reach the tokens and every parameter, of a connector that fuses with the second tokens too."""
         connector = self._built()
+        if connector.fuses:
+            connector.build_beside(Vectors(), Vectors())
+            stir(connector)
         tokens = _tokens().requires_grad_()
         weight = torch.randn(3, connector.num_tokens(4), DIM)
-        (connector(tokens, _texts() if connector.text_aware else None) * weight).sum().backward()
+        found = connector(tokens, _texts() if connector.text_aware else None)
+        if connector.fuses:
+            found = found + connector.fuse(tokens, _tokens())
+        (found * weight).sum().backward()
         expect(
             tokens.grad is not None and bool(tokens.grad.abs().sum() > 0), "no gradient reaches the tokens."
         )

@@ -45,9 +45,10 @@ class FusionConnector(Connector):
         self.dim = dim
         self.own = nn.Linear(tokenizer.token_dim, dim)
         inner = max(1, round(dim * self.ratio))
-        self.fusion = nn.Sequential(nn.RMSNorm(2 * dim), nn.Linear(2 * dim, inner), nn.GELU(), nn.Linear(inner, dim))
-        nn.init.zeros_(self.fusion[-1].weight)
-        nn.init.zeros_(self.fusion[-1].bias)
+        last = nn.Linear(inner, dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.fusion = nn.Sequential(nn.RMSNorm(2 * dim), nn.Linear(2 * dim, inner), nn.GELU(), last)
         self._grids: tuple[tuple[int, int], tuple[int, int]] | None = None
 
     def build_beside(self, tokenizer: Tokenizer, beside: Tokenizer) -> None:
