@@ -1,8 +1,9 @@
 r"""What a model knows of the nodes of a graph: answers, what they cost in bits, and how well it denoises pictures.
 
 Samples are taken whole, graph segment and all, and every model meets the same ones with the same noise. Beside the
-scores of all nodes stand those of nodes without edges, which a graph cannot help, those of all nodes with the graph
-left out at test time, for models that have learned to do without, and the exact posterior's, where a data set has one.
+scores of all nodes stand those of nodes without edges, which a graph cannot help, those of nodes by how many of their
+neighbours are of their class, those of all nodes with the graph left out at test time, for models that have learned to
+do without, those of some with a part of the edges left, and the exact posterior's, where a data set has one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.datasets import Dataset, Split
-from mmgraph.evaluation import losses
+from mmgraph.evaluation import losses, node_conditions
 from mmgraph.evaluation.statistics import mean_interval
 from mmgraph.evaluation.understanding import normal
 from mmgraph.graphs import MultimodalGraph
@@ -23,7 +24,10 @@ from mmgraph.sequence import Sample
 
 ASKED = 400
 """Questions about nodes, where there are that many."""
+THINNED = 100
+"""Questions, and pictures, of each share of edges that is taken away."""
 BATCH = 32
+MAIN = ("accuracy", "bits", "denoising")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def measure(
 ) -> dict[str, Scores]:
     """Return path -> scores: accuracy and bits of answers, denoising loss of pictures.
 
-    Beside them those of some nodes (`isolated`), without the graph (`dropped`), and of the exact posterior (`ceiling`).
+    Beside them those of some nodes (`isolated`, `alike.0-25` to `alike.75-100`), without the graph (`dropped`), with so
+    many percent of the edges taken away (`removed.25`; of models that read the graph as it is), and of the exact
+    posterior (`ceiling`).
 
     Args:
         model: In evaluation mode.
@@ -78,11 +84,31 @@ def measure(
     degree = torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
     alone = {name: scores.of(degree == 0) for name, scores in found.items()}
     isolated = {f"isolated.{name}": scores for name, scores in alone.items() if scores.nodes}
+    groups = {
+        f"alike.{group}.{name}": found[name].of(chosen)
+        for group, chosen in node_conditions.groups(graph).items()
+        for name in MAIN
+        if name in found
+    }
+    groups = {path: scores for path, scores in groups.items() if scores.nodes}
     left_out = {}
     if getattr(model, "graph", None) is not None:
         given = _scores(model, without_graph(asked), without_graph(drawn), seed)
         left_out = {f"dropped.{name}": scores for name, scores in given.items()}
-    return {**found, **isolated, **left_out, **ceiling(dataset, asked)}
+    fewer = _with_fewer_edges(model, dataset, split, min(THINNED, limit or THINNED), seed)
+    return {**found, **isolated, **groups, **left_out, **fewer, **ceiling(dataset, asked)}
+
+
+def _with_fewer_edges(model: Any, dataset: Dataset, split: Split, count: int, seed: int) -> dict[str, Scores]:
+    if not node_conditions.is_whole(model):
+        return {}
+    asked, drawn = (spread(dataset, split, task, count) for task in ("ask", "draw"))
+    found: dict[str, Scores] = {}
+    for percent in node_conditions.REMOVED:
+        with node_conditions.thinned(model, percent):
+            scores = _scores(model, asked, drawn, seed)
+        found |= {f"removed.{percent}.{name}": scores[name] for name in MAIN if name in scores}
+    return found
 
 
 def section(found: Mapping[str, Scores], seed: int) -> dict[str, Any]:

@@ -32,16 +32,19 @@ class GraphControl:
             `hidden`, with hop, relation and messages: as many tokens that say nothing.
         relations: Only edges of these; None: all.
         modalities: Only these contents are read in the graph; None: all.
-        seed: Decides rewiring and permutation.
+        kept: Share of the edges that is left, drawn within each relation, both directions of an edge together. A
+            smaller share is a part of a larger one.
+        seed: Decides rewiring, permutation and what is left.
 
     Raises:
-        UsageError: If a name is unknown.
+        UsageError: If a name is unknown, or the share is none.
     """
 
     edges: Literal["real", "rewired", "same_class", "none"] = "real"
     contents: Literal["real", "permuted", "hidden"] = "real"
     relations: Sequence[str] | None = None
     modalities: Sequence[str] | None = None
+    kept: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class GraphControl:
         for what, given, known in (("edges", self.edges, EDGES), ("contents", self.contents, CONTENTS)):
             if given not in known:
                 raise UsageError(f"{what} of a graph's control cannot be '{given}'. {nearest(given, known)}")
+        if not 0 <= self.kept <= 1:
+            raise UsageError(f"kept of a graph's control is a share from 0 to 1, not {self.kept}.")
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def view(graph: MultimodalGraph, control: GraphControl) -> GraphView:
 
 
 def _adjacency(graph: MultimodalGraph, control: GraphControl, classes: Tensor | None) -> Adjacency:
-    if control.edges == "real" and control.relations is None:
+    if control.edges == "real" and control.relations is None and control.kept == 1:
         return graph.adjacency
     edges, types = graph.edge_index, graph.edge_type
     if control.relations is not None:
@@ -98,6 +103,8 @@ def _adjacency(graph: MultimodalGraph, control: GraphControl, classes: Tensor | 
         if classes is None:
             raise UsageError("edges 'same_class' need the classes of the nodes: the graph's data has no `y`.")
         edges = _same_class(edges, classes, control.seed)
+    if control.kept < 1:
+        edges, types = thin(edges, types, control.kept, control.seed)
     return Adjacency.of(edges, types, graph.num_nodes, len(graph.relations))
 
 
@@ -138,6 +145,23 @@ def rewire(edges: Tensor, types: Tensor, seed: int, *, rounds: int = 8) -> tuple
         parts.append(torch.cat((found, found.flip(0)), 1) if both else found)
         kinds.append(torch.full((parts[-1].shape[1],), kind))
     return (torch.cat(parts, 1), torch.cat(kinds)) if parts else (edges, types)
+
+
+def thin(edges: Tensor, types: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return a share of the edges, both directions of one together; less is a part of more.
+
+    Args:
+        edges: `(2, E)`.
+        types: `(E,)`.
+        share: From 0 to 1.
+        seed: Decides which.
+    """
+    low, high = edges.min(0).values, edges.max(0).values
+    size = int(high.max()) + 1 if edges.numel() else 1
+    pairs, which = torch.unique((types * size + low) * size + high, return_inverse=True)
+    drawn = torch.rand(len(pairs), generator=torch.Generator().manual_seed(seed))
+    kept = drawn[which] < share
+    return edges[:, kept], types[kept]
 
 
 def _wrong(pairs: Tensor, size: int, *, undirected: bool) -> Tensor:

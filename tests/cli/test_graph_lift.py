@@ -49,7 +49,9 @@ def test_two_seeds_of_real_and_placebo_edges(inline, command, tmp_path):
     assert told["verdict"] in result.out
     assert (tmp_path / "out" / "report.html").is_file()
     metrics = json.loads((tmp_path / "out" / "real" / "0" / "metrics.json").read_text())["graph"]
-    assert set(metrics) == {"accuracy", "bits", "denoising", "isolated", "dropped", "ceiling"}
+    assert set(metrics) == {"accuracy", "bits", "denoising", "isolated", "dropped", "ceiling", "alike", "removed"}
+    assert "## Against homophily" in page
+    assert "## With fewer edges" in page
     kept = rows.read(tmp_path / "kept.jsonl")
     assert [row["arm"] for row in kept] == ["mlp", "real", "rewired"] * 2
     assert all(row["yardsticks"] == told["yardsticks"] for row in kept)

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from mmgraph.datasets import shapes, synthetic_graph
-from mmgraph.evaluation import drawing, losses, measuring, nodes, protocol
+from mmgraph.evaluation import drawing, losses, measuring, node_conditions, nodes, protocol
 from mmgraph.evaluation.yardsticks import yardsticks
 from mmgraph.graph_encoders import rgcn
 from mmgraph.graph_injectors import soft_prompt
 from mmgraph.graph_samplers import k_hop
-from mmgraph.models import GraphContext
+from mmgraph.models import GraphContext, GraphControl
+from mmgraph.models.graph_control import thin
 from mmgraph.sequence import Segment
 from mmgraph.testing.suite import stir
 from mmgraph.tokenizers import patch, word
@@ -33,14 +34,52 @@ def model(data):
 def test_scores_of_all_nodes_of_isolated_ones_and_without_the_graph(model, data):
     found = nodes.measure(model, data, "test", limit=10)
     names = ("accuracy", "bits", "denoising")
-    beside = [f"{group}.{name}" for group in ("isolated", "dropped") for name in names]
-    assert set(found) == {*names, *beside, "ceiling.accuracy", "ceiling.bits"}
+    groups = ("isolated", "dropped", *(f"removed.{percent}" for percent in node_conditions.REMOVED))
+    beside = [f"{group}.{name}" for group in groups for name in names]
+    alike = {path for path in found if path.startswith("alike.")}
+    assert set(found) - alike == {*names, *beside, "ceiling.accuracy", "ceiling.bits"}
     assert len(found["accuracy"].values) == len(found["bits"].values) == 10
     alone = {int(node) for node in torch.from_numpy(data.world.isolated).nonzero()}
     assert set(found["isolated.bits"].nodes) == set(found["bits"].nodes) & alone
     assert not torch.equal(found["bits"].values, found["dropped.bits"].values)
     told = nodes.section(found, 0)
     assert told["dropped"]["bits"]["value"] == pytest.approx(float(found["dropped.bits"].values.mean()))
+
+
+def test_nodes_are_grouped_by_how_many_neighbours_are_of_their_class(model, data):
+    share = node_conditions.alike(data.graph)
+    classes, edges = data.graph.data.y, data.graph.edge_index.t().tolist()
+    for node in range(data.graph.num_nodes):
+        near = [int(classes[sender] == classes[node]) for sender, receiver in edges if receiver == node]
+        assert share[node] == pytest.approx(sum(near) / len(near)) if near else share[node].isnan()
+    found = nodes.measure(model, data, "test")
+    rows = {name: found.get(f"alike.{name}.bits") for name in node_conditions.RANGES}
+    assert sum(len(row.nodes) for row in rows.values() if row) == len(found["bits"].nodes) - len(
+        found["isolated.bits"].nodes
+    )
+    for name, (low, high) in node_conditions.RANGES.items():
+        assert all(low <= share[node] < high for node in (rows[name].nodes if rows[name] else ()))
+
+
+def test_fewer_edges_are_part_of_more_and_none_is_no_edges(model, data):
+    found = nodes.measure(model, data, "test", limit=12)
+    scores = {percent: found[f"removed.{percent}.bits"].values for percent in node_conditions.REMOVED}
+    assert torch.equal(scores[0], found["bits"].values)
+    assert len({tuple(values.tolist()) for values in scores.values()}) == len(scores)
+    assert model.graph.control == GraphControl()
+    model.graph.control = GraphControl(edges="none")
+    try:
+        given = nodes.measure(model, data, "test", limit=12)
+        torch.testing.assert_close(given["bits"].values, scores[100])
+        assert not any(path.startswith("removed") for path in given), "an arm of an experiment is not thinned"
+    finally:
+        model.graph.control = GraphControl()
+    edges, types = data.graph.edge_index, data.graph.edge_type
+    kept = [set(map(tuple, torch.cat((thin(edges, types, s, 0)[0], thin(edges, types, s, 0)[1][None])).t().tolist()))
+            for s in (0.0, 0.25, 0.5, 1.0)]  # fmt: skip
+    assert kept[0] < kept[1] < kept[2] < kept[3]
+    assert all((receiver, sender, kind) in kept[2] for sender, receiver, kind in kept[2])
+    assert len(kept[2]) / len(kept[3]) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_ceiling_is_what_the_exact_posterior_says_of_the_true_answers(data):

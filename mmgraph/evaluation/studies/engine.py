@@ -246,7 +246,8 @@ def _check_measures(study: Study, runs: Sequence[Run], known: dict[Any, rows.Row
         if row is not None and row["status"] == "done" and (one.folder / files.METRICS).is_file():
             last[one.cell.arm] = one.folder
     if study.measures and ended == {arm.name for arm in study.arms}:
-        measures.check_found(study.measures, [schema.read(folder / files.METRICS) for folder in last.values()])
+        needed = [path for path in study.measures if path not in study.optional]
+        measures.check_found(needed, [schema.read(folder / files.METRICS) for folder in last.values()])
 
 
 def _words(value: Any) -> str:

@@ -18,6 +18,7 @@ from mmgraph.budgets import Budget, parse
 from mmgraph.configured import instantiate
 from mmgraph.datasets import Dataset
 from mmgraph.errors import UsageError, nearest
+from mmgraph.evaluation.node_conditions import RANGES, REMOVED
 from mmgraph.evaluation.nodes import graph_of
 from mmgraph.evaluation.statistics import Interval
 from mmgraph.evaluation.studies.analysis import Analysis, Comparison
@@ -29,6 +30,12 @@ MEASURES = ("graph.accuracy", "graph.bits", "graph.denoising")
 SIDES = {"understanding": ("graph.accuracy", "graph.bits"), "generation": ("graph.denoising",)}
 """The endpoints of each side; all of a side's must gain."""
 BESIDE = tuple(f"graph.{group}.{name}" for group in ("isolated", "dropped") for name in ("accuracy", "denoising"))
+CONDITIONS = tuple(
+    f"graph.{group}.{name}"
+    for group in (*(f"alike.{share}" for share in RANGES), *(f"removed.{percent}" for percent in REMOVED))
+    for name in ("accuracy", "denoising")
+)
+"""Nodes by how alike their neighbours are, and all of them with fewer edges; for the plots."""
 AGAINST = ("mlp", "rewired")
 """The arms that real edges must beat."""
 DRAWN = ("generation.unseen.recall_at_10", "generation.unseen.kid")
@@ -90,7 +97,8 @@ def plan(
         seeds=tuple(seeds),
         budget=budget,
         question=QUESTION,
-        measures=(*MEASURES, *BESIDE, *_of_drawings(dataset)),
+        measures=(*MEASURES, *BESIDE, *CONDITIONS, *_of_drawings(dataset)),
+        optional=(*BESIDE, *CONDITIONS),
         contrasts=_contrasts(chosen),
         evaluate={"limit": limit} if limit is not None else {},
         results=results,

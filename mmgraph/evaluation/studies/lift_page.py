@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mmgraph.evaluation import files
 from mmgraph.evaluation.statistics import Interval
-from mmgraph.evaluation.studies import plots, rows
+from mmgraph.evaluation.studies import lift_plots, plots, rows
 from mmgraph.evaluation.studies.analysis import Analysis, analyse
 from mmgraph.evaluation.studies.graph_lift import (
     ALONE,
+    CONDITIONS,
     DRAWN,
     LABELS,
     MEASURES,
@@ -37,6 +38,16 @@ DRAWINGS = (
 )
 
 
+HOMOPHILY = (
+    "Nodes by the share of their neighbours that are of their own class; the wider of both intervals. Little is said of "
+    "a range in which few nodes lie."
+)
+ROBUSTNESS = (
+    "The same models with a part of the edges taken away when they are scored, each part within the next; training had "
+    "all edges. Fewer questions and pictures than above."
+)
+
+
 def lift_page(analysis: Analysis, found: Mapping[str, Mapping[str, float]]) -> str:
     """Return the page as Markdown with inline SVG.
 
@@ -55,14 +66,19 @@ def lift_page(analysis: Analysis, found: Mapping[str, Mapping[str, float]]) -> s
     if alone:
         each = [(arm, lift) for arm in alone for lift in lifts(analysis, arm)]
         parts += ["## Each relation and modality alone, over the graph-blind arm", _alone(analysis, each)]
+        parts += _figure(lift_plots.by_relation(analysis))
+    homophily, robustness = lift_plots.against_homophily(analysis), lift_plots.robustness(analysis)
+    if homophily:
+        parts += ["## Against homophily", *_figure(homophily), HOMOPHILY]
+    if robustness:
+        parts += ["## With fewer edges", *_figure(robustness), ROBUSTNESS]
     parts += ["## Arms", _arms(analysis)]
     if found:
         parts += ["## What needs no training", _yardsticks(found)]
     for measure in MEASURES:
-        drawn = plots.intervals(analysis, measure), plots.differences(analysis, measure)
-        figures = [figure for figure in drawn if figure]
+        figures = [*_figure(plots.intervals(analysis, measure)), *_figure(plots.differences(analysis, measure))]
         if figures:
-            parts += [f"## {measure}", *(f'<div class="study-figure">{figure}</div>' for figure in figures)]
+            parts += [f"## {measure}", *figures]
     if analysis.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in analysis.notes)]
     return "\n\n".join(parts) + "\n"
@@ -93,6 +109,10 @@ def keep(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
     rows.write(path, [{**row, NEEDS_NONE: told} for row in rows.read(path)])
 
 
+def _figure(drawn: str) -> list[str]:
+    return [f'<div class="study-figure">{drawn}</div>'] if drawn else []
+
+
 def _gains(found: list[Lift]) -> str:
     head = ("Endpoint", "Over", "Gain", "Over seeds", "Over seeds and nodes")
     return _table(head, [(one.measure, one.minus, *_numbers(one)) for one in found])
@@ -106,11 +126,12 @@ def _alone(analysis: Analysis, each: list[tuple[str, Lift]]) -> str:
 def _arms(analysis: Analysis) -> str:
     """Return the mean of each arm in each measure."""
     means = {(one.arm, one.measure): one.mean for one in analysis.summaries}
-    short = (measure.removeprefix("graph.").removeprefix("generation.unseen.") for measure in analysis.measures)
+    told = [measure for measure in analysis.measures if measure not in CONDITIONS]
+    short = (measure.removeprefix("graph.").removeprefix("generation.unseen.") for measure in told)
     head = ("Arm", *short)
     lines = []
     for arm in analysis.study.arms:
-        values = [means.get((arm.name, measure)) for measure in analysis.measures]
+        values = [means.get((arm.name, measure)) for measure in told]
         lines.append((arm.title, *("–" if value is None else number(value) for value in values)))
     return _table(head, lines)
 

@@ -116,6 +116,7 @@ class Study:
         question: What is to be found out, in a sentence.
         factors: What is varied in every arm, all combinations.
         measures: Paths into metrics.json, the primary one first; none: every headline number.
+        optional: Those of the measures that no run needs to have; any other one that none has is refused.
         contrasts: Which differences are tested; none: each arm minus the baseline.
         front: Two of the measures that trade against each other: the page draws one against the other.
         evaluate: Options of the evaluation: split, limit, guidance, steps, seed.
@@ -130,6 +131,7 @@ class Study:
     question: str = ""
     factors: tuple[Factor, ...] = ()
     measures: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
     front: tuple[str, ...] = ()
     evaluate: Mapping[str, Any] = field(default_factory=dict)

@@ -38,7 +38,7 @@ def intervals(analysis: Analysis, measure: str) -> str:
             )
         _rows(axes, [_label(analysis, summary) for summary in shown])
         axes.set_xlabel(measure)
-        return _svg(figure, f"{measure}: {'; '.join(_said(analysis, summary) for summary in shown)}.")
+        return svg(figure, f"{measure}: {'; '.join(_said(analysis, summary) for summary in shown)}.")
 
 
 def differences(analysis: Analysis, measure: str) -> str:
@@ -60,7 +60,7 @@ def differences(analysis: Analysis, measure: str) -> str:
         _rows(axes, [title(one) for one in shown])
         axes.set_xlabel(f"difference in {measure}")
         said = "; ".join(f"{title(one)} {number(one.mean)}, {one.verdict}" for one in shown)
-        return _svg(figure, f"Paired differences in {measure}: {said}.")
+        return svg(figure, f"Paired differences in {measure}: {said}.")
 
 
 def front(analysis: Analysis) -> str:
@@ -90,11 +90,11 @@ def front(analysis: Analysis) -> str:
             axes.plot(*means[label], marker, color=color, markersize=7, label=label)
         across, up = (f"{one.measure} ({one.better} is better)" for one in pairs[0])
         axes.set(xlabel=across, ylabel=up)
-        _plain(axes)
+        plain(axes)
         axes.legend(frameon=False, fontsize=9)
         said = "; ".join(f"{name} at {number(x)}, {number(y)}" for name, (x, y) in means.items())
         names = " and ".join(analysis.study.front)
-        return _svg(figure, f"{names} of each arm: {said}. Not dominated: {', '.join(best)}.")
+        return svg(figure, f"{names} of each arm: {said}. Not dominated: {', '.join(best)}.")
 
 
 def undominated(means: Mapping[str, tuple[float, float]], better: Sequence[str]) -> list[str]:
@@ -141,11 +141,11 @@ def learning(analysis: Analysis) -> str:
                     label=label,
                 )
             axes.set_xlabel("steps" if column else "CPU seconds of training")
-            _plain(axes)
+            plain(axes)
             if not column:
                 axes.set_ylabel(name.replace("_", " "))
         grid[0][1].legend(frameon=False, fontsize=9)
-        return _svg(figure, f"Learning curves of {', '.join(names)} against CPU seconds and steps, by arm and seed.")
+        return svg(figure, f"Learning curves of {', '.join(names)} against CPU seconds and steps, by arm and seed.")
 
 
 def factors(analysis: Analysis, measure: str) -> str:
@@ -184,10 +184,10 @@ def factors(analysis: Analysis, measure: str) -> str:
             axes.set_xscale("log")
         axes.set_xticks(list(places.values()), labels=list(places))
         axes.minorticks_off()
-        _plain(axes)
+        plain(axes)
         axes.legend(frameon=False, fontsize=9)
         said = "; ".join(_said(analysis, summary) for line in lines.values() for summary in line)
-        return _svg(figure, f"{measure} against {factor.name}: {said}.")
+        return svg(figure, f"{measure} against {factor.name}: {said}.")
 
 
 def title(one: Comparison) -> str:
@@ -209,10 +209,11 @@ def _interval(
 def _rows(axes: Any, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels=list(labels))
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    _plain(axes)
+    plain(axes)
 
 
-def _plain(axes: Any) -> None:
+def plain(axes: Any) -> None:
+    """Leave a plot its left and lower edge, and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.15, color=PAGE_COLOR)
 
@@ -249,6 +250,6 @@ def _places(levels: Sequence[str]) -> dict[str, float]:
         return {level: float(place) for place, level in enumerate(levels)}
 
 
-def _svg(figure: Any, label: str) -> str:
+def svg(figure: Any, label: str) -> str:
     """Return the figure in one line, for a blank line would end it in Markdown."""
     return re.sub(r"\s*\n\s*", " ", as_svg(figure, label)).strip()

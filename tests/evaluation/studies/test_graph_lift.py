@@ -16,7 +16,7 @@ from mmgraph.evaluation.studies.rows import pack
 RECIPE = str(Path(__file__).resolve().parents[2] / "cli" / "graph.yaml")
 USUAL = {"graph.accuracy": 0.3, "graph.bits": 2.0, "graph.denoising": 1.0}
 GOOD = {"graph.accuracy": 0.8, "graph.bits": 1.0, "graph.denoising": 0.8}
-HIGHER = ("graph.accuracy", graph_lift.ORACLE)
+HIGHER = ("accuracy", graph_lift.ORACLE)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def made_up(study, **levels):
                 "seed": cell.seed,
                 "status": "done",
                 "measures": {
-                    m: {"value": sum(v) / 30, "better": "higher" if m in HIGHER else "lower"}
+                    m: {"value": sum(v) / 30, "better": "higher" if m.endswith(HIGHER) else "lower"}
                     for m, v in values.items()
                 },
                 "items": {m: pack(items.items(keys, v)) for m, v in values.items()},
@@ -75,7 +75,7 @@ class TestPlan:
         path = tmp_path / "asks.yaml"
         path.write_text(yaml.safe_dump(config))
         silent, _ = graph_lift.plan(str(path), seeds=[0], budget=Budget(steps=2))
-        assert silent.measures == (*graph_lift.MEASURES, *graph_lift.BESIDE)
+        assert silent.measures == (*graph_lift.MEASURES, *graph_lift.BESIDE, *graph_lift.CONDITIONS)
 
     def test_the_blind_arm_is_as_large(self, study):
         changes = study.arm("mlp").overrides
@@ -132,6 +132,20 @@ class TestVerdict:
         assert "**The graph helps both" in page
         assert "| ceiling | 0.81 |" in page
         assert "relation noise alone" in page
+        assert "Gains of relations alone, over the graph-blind arm: accuracy: all relations 0.5" in page
+        assert "## Against homophily" not in page, "not measured"
+        assert "## With fewer edges" not in page
+
+    def test_plots_of_conditions(self, study):
+        paths = {f"graph.{group}.accuracy" for group in ("alike.0-25", "alike.75-100", "removed.0", "removed.75")}
+        usual = dict.fromkeys(paths, 0.3)
+        real = {**GOOD, **usual, "graph.alike.75-100.accuracy": 0.9, "graph.removed.0.accuracy": 0.8}
+        analysis = studies.analyse(study, made_up(study, real=real, mlp=usual, rewired=usual))
+        page = lift_page.lift_page(analysis, {})
+        assert "over the graph-blind arm: accuracy: 0-25 % " in page
+        assert "75-100 % 0.6" in page or "75-100 % 0.5" in page
+        assert "Real edges, a part taken away when scored: accuracy 0.8" in page
+        assert "alike" not in page[page.index("## Arms") : page.index("## graph.accuracy")]
 
     def test_gains_of_drawings_stand_apart_and_decide_nothing(self, study):
         shown = {graph_lift.ORACLE: 0.4}
