@@ -39,8 +39,8 @@ DRAWINGS = (
 
 
 HOMOPHILY = (
-    "Nodes by the share of their neighbours that are of their own class; the wider of both intervals. Little is said of "
-    "a range in which few nodes lie."
+    "Nodes by the share of their neighbours that are of their own class; the wider of both intervals. Little is said "
+    "of a range in which few nodes lie."
 )
 ROBUSTNESS = (
     "The same models with a part of the edges taken away when they are scored, each part within the next; training had "
