@@ -17,6 +17,7 @@ from mmgraph.errors import RunError
 from mmgraph.evaluation import autoencoding, machine, requested, schema
 from mmgraph.evaluation.curves import number
 from mmgraph.metrics import PictureMetric, TextMetric
+from mmgraph.models.sizes import active_parameters
 
 RECIPE_LINE = "# recipe: "
 FIGURES = ("seconds", "cpu_seconds", "steps", "samples_per_second", "tokens_per_second", "peak_memory_mb")
@@ -125,7 +126,7 @@ def _training(recorded: Mapping[str, Any], model: Any) -> dict[str, Any]:
     parameters = recorded.get("parameters") or sum(parameter.numel() for parameter in model.parameters())
     figures["parameters"] = parameters
     figures["trained_parameters"] = recorded.get("trained_parameters")
-    figures["active_parameters"] = recorded.get("active_parameters", parameters)
+    figures["active_parameters"] = active_parameters(model)
     figures["visual_tokens"] = visual_tokens(model)
     return {**figures, **{name: recorded.get(name) for name in ("command", "budget", "stream")}}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from mmgraph.models.sizes import active_parameters
 from mmgraph.models.unified import UnifiedModel
 from mmgraph.sequence import Sample
 
@@ -89,7 +90,7 @@ def measure(model: UnifiedModel, batch: Sequence[Sample], examples: Sequence[Sam
     both = [*forward.items(), *backward.items()]
     return Costs(
         parts=tuple(parts(model)),
-        active=_active(model),
+        active=active_parameters(model),
         forward=sum(forward.values()),
         backward=sum(backward.values()),
         attention=sum(count for name, count in both if "attention" in name),
@@ -123,16 +124,6 @@ def _part(name: str, module: nn.Module, kind: str | None = None) -> Part:
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         sum(buffer.numel() for buffer in module.buffers()),
     )
-
-
-def _active(model: UnifiedModel) -> int:
-    """Return the parameters one position may use: all, less the experts a block says it leaves out."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    for block in model.blocks:
-        active = getattr(block, "active_parameters", None)
-        if active is not None:
-            total -= sum(parameter.numel() for parameter in block.parameters()) - int(active)
-    return total
 
 
 def _step(model: UnifiedModel, batch: Sequence[Sample]) -> tuple[dict[str, int], dict[str, int], int]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,9 @@ def make_run(tmp_path, monkeypatch):
     """Write the run directory of a tiny untrained model on a world of squares."""
     monkeypatch.setattr(imports, "_named", {*imports._named, world.__package__})
 
-    def make(name: str = "squares/3", *, training: bool = True, data: str = "", **options: object) -> Path:
+    def make(
+        name: str = "squares/3", *, training: bool = True, data: str = "", model: Any = None, **options: object
+    ) -> Path:
         run = tmp_path / name
         (run / "logs").mkdir(parents=True)
         arguments = options if data else {"count": 40, **options}
@@ -27,7 +30,7 @@ def make_run(tmp_path, monkeypatch):
         if training:
             figures = {"recipe": "squares", "seed": 3, "steps": 10, "seconds": 100.0, "peak_memory_mb": 500.5}
             (run / "training.json").write_text(json.dumps({**figures, "command": "mmgraph fit -c squares"}))
-        models.save(tiny.model(), run / "model")
+        models.save(model or tiny.model(), run / "model")
         return run
 
     return make

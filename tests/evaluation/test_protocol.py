@@ -6,10 +6,12 @@ import re
 import pytest
 
 from mmgraph import registry
+from mmgraph.blocks import moe_topk
 from mmgraph.cli.evaluate import summary
 from mmgraph.errors import RunError, UsageError
 from mmgraph.evaluation import evaluate, schema, write_report
 from mmgraph.metrics import PictureMetric
+from tests import tiny
 from tests.evaluation.world import SIZE
 
 QUICK = {"limit": 6, "num_steps": 2}
@@ -146,6 +148,14 @@ def test_the_run_names_itself_where_no_figures_of_the_training_exist(make_run):
     assert found["training"]["seconds"] is None
     assert found["training"]["parameters"] > 1000
     assert "pytest" in found["command"] or found["command"]
+
+
+def test_experts_that_a_position_does_not_meet_are_not_active(make_run):
+    model = tiny.model(block=moe_topk(2, num_experts=4, top_k=1))
+    found = evaluate(make_run(model=model), limit=2, num_steps=1, metrics=[])["training"]
+    idle = sum(sum(p.numel() for p in block.parameters()) - block.active_parameters for block in model.blocks)
+    assert idle > 0
+    assert found["parameters"] - found["active_parameters"] == idle
 
 
 def test_a_broken_metric_is_told_and_the_others_measure(make_run, monkeypatch):
