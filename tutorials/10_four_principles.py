@@ -859,5 +859,6 @@ assert spreads[100] < 0.1
 #   2022 (arXiv 2209.03003).
 # - Ho and Salimans, Classifier-Free Diffusion Guidance, 2022 (arXiv 2207.12598).
 #
-# **Next:** [16 One autoregressive model](16_one_autoregressive_model.md) draws with the next-token loss alone. In
+# **Next:** [11 Latent diffusion](11_latent_diffusion.md) learns codes of pictures in place of pictures.
+# [16 One autoregressive model](16_one_autoregressive_model.md) draws with the next-token loss alone. In
 # [20 One transformer, two losses](20_one_transformer_two_losses.md) flow matching joins it in one body.
