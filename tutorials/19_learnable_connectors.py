@@ -418,15 +418,16 @@ assert power["first block"][2:].sum() > 2 * power["hidden"][2:].sum()
 #
 # | | seed 0 | seed 1 | seed 2 |
 # |---|---|---|---|
-# | hidden states | 0.018 ± 0.004 | 0.020 ± 0.004 | 0.003 ± 0.002 |
-# | eight queries | 0.127 ± 0.020 | 0.113 ± 0.018 | 0.081 ± 0.018 |
-# | hidden states, first block | FIRST |
+# | hidden states | 0.018 ± 0.005 | 0.029 ± 0.006 | 0.003 ± 0.002 |
+# | eight queries | 0.131 ± 0.021 | 0.131 ± 0.022 | 0.121 ± 0.032 |
+# | hidden states, first block | 0.224 ± 0.028 | 0.370 ± 0.047 | 0.154 ± 0.029 |
 # | one query, not run here | 0.001 ± 0.000 | 0.073 ± 0.013 | 0.061 ± 0.015 |
 # | aligner, not run here | 0.046 ± 0.010 | 0.036 ± 0.006 | not run |
 # | regressed queries, not run here | 0.305 ± 0.052 | 0.177 ± 0.032 | not run |
 #
-# - **The prompt has begun to arrive.** None of these draws yet: place is right as often as by chance (one of nine), and
-#   after 400 steps a drawing is a blot. The loss hears the prompt long before the eye sees it. The recipes train longer.
+# - **The prompt has begun to arrive.** None of these draws well yet: place is right as often as by chance (one of nine)
+#   but for the first block (0.19 to 0.29), and after 400 steps a drawing is a blot. The loss hears the prompt long before
+#   the eye sees it. The recipes train longer.
 # - **One query is less than eight**, in each seed, but how much less depends on the seed. A single vector of 64 numbers is
 #   room enough for a caption of 6.75 bits, so this is about how soon it is *learned*, not about what fits.
 # - **The last hidden states hardly differ from prompt to prompt**, as the second part of the output says. They are made to
