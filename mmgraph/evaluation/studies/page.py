@@ -16,6 +16,7 @@ from mmgraph.evaluation.studies.plan import Arm, Factor, Study
 from mmgraph.evaluation.tables import number
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Section = tuple[str, Sequence[str | Table]]
 
 METHOD = (
     "Intervals are 95 %. Those of an arm and of a difference are t intervals over seeds; a difference is paired by "
@@ -37,19 +38,9 @@ def study_page(found: Sequence[rows.Row], study: Study | None = None) -> str:
     study = analysis.study
     parts = [f"# {study.name.replace('_', ' ')}", study.question]
     parts += [f"Budget {study.budget} a run, {len(study.seeds)} seeds. {answer(analysis)}"]
-    if len(differences := comparison_table(analysis)[1]):
-        parts += ["## Differences", _markdown((comparison_table(analysis)[0], differences))]
-    parts += ["## Arms", _markdown(arm_table(analysis))]
-    for measure in analysis.measures:
-        figures = [plots.intervals(analysis, measure), plots.differences(analysis, measure)]
-        figures.append(plots.factors(analysis, measure))
-        if any(figures):
-            parts += [f"## {measure}", *(_figure(svg) for svg in figures if svg)]
-    if front := plots.front(analysis):
-        parts += ["## What is traded", _figure(front)]
-    if curves := plots.learning(analysis):
-        parts += ["## Learning curves", _figure(curves)]
-    parts += ["## Cost", _markdown(cost_table(analysis)), "## How it was made", METHOD, *_made(analysis)]
+    for title, content in _sections(analysis):
+        parts += [f"## {title}", *(_figure(one) if isinstance(one, str) else _markdown(one) for one in content)]
+    parts += ["## How it was made", METHOD, *_made(analysis)]
     if analysis.notes:
         parts += ["\n".join(f"- {note}" for note in analysis.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -59,6 +50,26 @@ def committed_page(path: Path) -> str:
     """Return the page of a committed study: its file, and the results that the file names."""
     study = reading.read(path)
     return study_page(rows.read(study.results) if study.results else [], study)
+
+
+def _sections(analysis: Analysis) -> list[Section]:
+    """Return titles with pictures and tables: what decides is drawn first, then tables, then all other measures."""
+    deciding = {one.measure for one in analysis.comparisons if one.primary}
+    first: list[Section] = []
+    others: list[Section] = []
+    for measure in analysis.measures:
+        figures = [draw(analysis, measure) for draw in (plots.intervals, plots.differences, plots.factors)]
+        (first if measure in deciding else others).append((measure, figures))
+    curves: list[Section] = [
+        ("What is traded", [plots.front(analysis)]),
+        ("Learning curves", [plots.learning(analysis)]),
+    ]
+    compared = comparison_table(analysis)
+    tables: list[Section] = [("Differences", [compared])] if compared[1] else []
+    tables.append(("Arms", [arm_table(analysis)]))
+    cost: Section = ("Cost", [cost_table(analysis)])
+    found = [(title, [one for one in content if one]) for title, content in (*first, *curves, *tables, *others, cost)]
+    return [(title, content) for title, content in found if content]
 
 
 def html_page(analysis: Analysis) -> str:
@@ -71,16 +82,8 @@ def html_page(analysis: Analysis) -> str:
     def section(title: str, *content: str) -> None:
         body.append(f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>")
 
-    section("Differences", _html(comparison_table(analysis)))
-    section("Arms", _html(arm_table(analysis)))
-    for measure in analysis.measures:
-        figures = [draw(analysis, measure) for draw in (plots.intervals, plots.differences, plots.factors)]
-        section(measure, *(f'<div class="curves">{svg}</div>' for svg in figures if svg))
-    if front := plots.front(analysis):
-        section("What is traded", f'<div class="curves">{front}</div>')
-    if curves := plots.learning(analysis):
-        section("Learning curves", f'<div class="curves">{curves}</div>')
-    section("Cost", _html(cost_table(analysis)))
+    for title, content in _sections(analysis):
+        section(title, *(f'<div class="curves">{one}</div>' if isinstance(one, str) else _html(one) for one in content))
     notes = "".join(f"<li>{escape(note)}</li>" for note in analysis.notes)
     section(
         "How it was made",

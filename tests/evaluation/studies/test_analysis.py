@@ -158,6 +158,14 @@ def test_the_page_says_it_all_in_words_and_figures(analyse, tmp_path):
     assert saved["arms"][0]["mean"] == pytest.approx(found.summaries[0].mean)
 
 
+def test_what_decides_is_drawn_before_the_tables(analyse):
+    text = studies.study_page(analyse().rows, analyse().study)
+    order = [f"## {NAMING}", "## Learning curves", "## Differences", "## Arms", "## Cost", "## How it was made"]
+    places = [text.index(f"\n{title}\n") for title in order]
+    assert places == sorted(places)
+    assert "<svg" in text[places[0] : places[1]]
+
+
 def test_a_page_can_be_made_of_rows_alone(analyse, tmp_path, make_study):
     found = analyse(results="committed.jsonl")
     alone = studies.study_page(found.rows)
