@@ -145,10 +145,16 @@ class Adjacency:
             row, place = row[once], place[once]
         place = place + begin[row]
         senders, types = np.asarray(self.senders[place]), np.asarray(self.types[place])
-        if self._hidden is not None and len(self._hidden):
-            kept = ~_among(nodes[row] * self.num_nodes + senders, self._hidden)
+        if not self.whole:
+            kept = ~self.hides(senders, nodes[row])
             row, senders, types = row[kept], senders[kept], types[kept]
         return row, senders, types
+
+    def hides(self, senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
+        """Return which of the edges from `senders` to `receivers` nobody is to see."""
+        if self._hidden is None or not len(self._hidden):
+            return np.zeros(len(senders), bool)
+        return _among(receivers * self.num_nodes + senders, self._hidden)
 
     def degrees(self, nodes: np.ndarray) -> np.ndarray:
         """Return the number of in-edges of some nodes, hidden ones included: to count those, they must be gathered."""

@@ -13,6 +13,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MMGRAPH_CACHE", str(tmp_path))
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("name", FIRST_PARTY)
 def test_contract(name):
     assert_conforms("graph_samplers", registry.load("graph_samplers", name))

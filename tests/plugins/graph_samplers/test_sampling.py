@@ -6,7 +6,7 @@ import torch
 
 from mmgraph.adjacency import Adjacency
 from mmgraph.errors import RunError, UsageError
-from mmgraph.graph_samplers import full, k_hop, ppr, random, same_class, semantic_ppr
+from mmgraph.graph_samplers import full, k_hop, neighbor_loader, ppr, random, same_class, semantic_ppr
 from mmgraph.leaks import VisibleAttributes
 
 
@@ -45,6 +45,48 @@ def breadth_first(adjacency, start):
 
 def chosen(found, row=0):
     return found.nodes[row][found.valid[row]].tolist()
+
+
+class TestNeighborLoader:
+    def test_uncapped_is_breadth_first_search(self, graph, compiled):
+        sampler = neighbor_loader(60, [-1, -1])
+        for node in (0, 7, 60):
+            found = sampler.sample(graph, torch.tensor([node]))
+            hops = dict(zip(chosen(found), found.hop[0][found.valid[0]].tolist(), strict=True))
+            assert hops == {v: hop for v, hop in breadth_first(graph, node).items() if 0 < hop <= 2}
+
+    def test_a_cap_holds_at_each_node_and_another_seed_draws_others(self, graph, compiled):
+        sampler = neighbor_loader(60, [2, 1])
+        drawn = [sampler.sample(graph, torch.tensor([0]), seed=seed) for seed in range(8)]
+        for found in drawn:
+            hops = found.hop[0][found.valid[0]]
+            assert 0 < int((hops == 1).sum()) <= 2
+            assert int((hops == 2).sum()) <= 2
+        assert len({tuple(chosen(found)) for found in drawn}) > 1
+
+    def test_who_was_led_to_by_a_hidden_edge_alone_is_gone(self, compiled):
+        chain = Adjacency.of(torch.tensor([[0, 1], [1, 2]]), torch.tensor([0, 1]), 3, 2)
+        sampler = neighbor_loader(4, [-1, -1])
+        found = sampler.sample(chain, torch.tensor([2]))
+        assert chosen(found) == [1, 0]
+        assert found.relation[0][:2].tolist() == [1, 0]
+        assert chosen(sampler.sample(chain.without(torch.tensor([[1], [2]])), torch.tensor([2]))) == []
+        assert chosen(sampler.sample(chain.without(torch.tensor([[0], [1]])), torch.tensor([2]))) == [1]
+
+    def test_without_compiled_sampling_it_says_what_to_use(self, monkeypatch):
+        from torch_geometric import typing
+
+        monkeypatch.setattr(typing, "WITH_PYG_LIB", False)
+        monkeypatch.setattr(typing, "WITH_TORCH_SPARSE", False)
+        with pytest.raises(UsageError, match=r"needs pyg-lib.*k_hop"):
+            neighbor_loader()
+
+    def test_numbers_out_of_range(self, compiled):
+        with pytest.raises(UsageError, match="size must be at least 1"):
+            neighbor_loader(0)
+        for wrong in ([], [4, 0], [-2]):
+            with pytest.raises(UsageError, match="num_neighbors must be"):
+                neighbor_loader(4, wrong)
 
 
 class TestKHop:
