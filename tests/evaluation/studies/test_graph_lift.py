@@ -137,7 +137,7 @@ class TestVerdict:
         assert "## With fewer edges" not in page
 
     def test_plots_of_conditions(self, study):
-        paths = {f"graph.{group}.accuracy" for group in ("alike.0-25", "alike.75-100", "removed.0", "removed.75")}
+        paths = [f"graph.{group}.accuracy" for group in ("alike.0-25", "alike.75-100", "removed.0", "removed.75")]
         usual = dict.fromkeys(paths, 0.3)
         real = {**GOOD, **usual, "graph.alike.75-100.accuracy": 0.9, "graph.removed.0.accuracy": 0.8}
         analysis = studies.analyse(study, made_up(study, real=real, mlp=usual, rewired=usual))
