@@ -70,5 +70,6 @@ def _page(name: str, path: Path, header: dict[str, str], measured: list[str]) ->
     parts.append("## Run it\n\n```console\n" + "\n".join(f"$ {command}" for command in commands) + "\n```\n")
     parts += measured
     yaml = "\n".join(f"    {line}" if line else "" for line in trained.splitlines())
-    parts.append(f'??? example "The YAML"\n\n    ```yaml\n{yaml}\n    ```\n')
+    folded = f'??? example "The YAML"\n\n    ```yaml\n{yaml}\n    ```\n'
+    parts.append(f"<div data-search-exclude markdown>\n\n{folded}\n</div>\n")  # its comments are the page's text above
     return "\n".join(parts)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmgraph.docs.places import UNSEARCHED, Places
 
+BEHIND_COMMANDS = ("mmgraph.demo", "mmgraph.evaluation", "mmgraph.inspection")
+
 
 def modules(places: Places) -> list[tuple[str, Path]]:
     """Return (dotted name, file) of each public module of mmgraph and the first-party plugins."""
@@ -23,6 +25,12 @@ def modules(places: Places) -> list[tuple[str, Path]]:
     return [(name, path) for name, path in found if _says_something(path)]
 
 
+def _searched(name: str) -> bool:
+    """Contracts and models are found by the search; of plugins their catalogue is, of commands how they are used."""
+    ours = name.partition(".")[0] == "mmgraph"
+    return ours and not any(f"{name}.".startswith(f"{package}.") for package in BEHIND_COMMANDS)
+
+
 def _says_something(path: Path) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return any(isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign) for node in tree.body)
@@ -35,14 +43,13 @@ def write(places: Places, folder: Path) -> list[tuple[str, str]]:
     groups: dict[str, list[str]] = {}
     for name, path in modules(places):
         page = f"# `{name}` {{ #{name} }}\n\n::: {name}\n    options:\n      show_root_toc_entry: false\n"
-        head = "" if name.partition(".")[0] == "mmgraph" else UNSEARCHED  # the catalogue of plugins is found instead
-        (folder / f"{name}.md").write_text(head + page, encoding="utf-8")
+        (folder / f"{name}.md").write_text(page if _searched(name) else UNSEARCHED + page, encoding="utf-8")
         parts = name.split(".")
         group = ".".join(parts[:2]) if parts[0] == "mmgraph" and (path.parent.name != "mmgraph") else parts[0]
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
         groups.setdefault(group, []).append(f"| [`{name}`]({name}.md) | {summary.replace('|', chr(92) + '|')} |")
     text = [
-        "# API reference\n",
+        f"{UNSEARCHED}# API reference\n",
         "Every public module, from its docstrings. Shape letters: [Glossary](../../reference/glossary.md).\n",
     ]
     for group, rows in groups.items():
